@@ -1,0 +1,76 @@
+//! What the maps should hold: the compiler's answer, before any side or system call.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use abi::{
+    address::Leaf,
+    frontend::FrontendKey,
+    table::{BLOCK_WORDS, Block, Table},
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The content of one side of every sided table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Indexed by `Table as usize`; words beyond the end are zero.
+    words: [Vec<u64>; Table::ALL.len()],
+    pub addresses6: BTreeMap<[u8; 16], Leaf>,
+    /// By address and length in bits.
+    pub prefixes6: BTreeMap<([u8; 16], u8), Leaf>,
+    /// Keys have `side` 0, or [`FrontendKey::V6`]; values are service ids.
+    pub frontends: BTreeMap<FrontendKey, u32>,
+    /// Ports to attach to: interface name by local endpoint id.
+    pub ports: BTreeMap<u16, Port>,
+    /// The address behind each next-hop id that backends name.
+    pub next_hops: BTreeMap<u32, IpAddr>,
+}
+
+/// A local workload's port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub workload: String,
+    pub interface: String,
+}
+
+impl Image {
+    pub fn words(&self, table: Table) -> &[u64] {
+        &self.words[table as usize]
+    }
+
+    /// Word `index` of a table.
+    pub fn word(&self, table: Table, index: usize) -> u64 {
+        self.words[table as usize].get(index).copied().unwrap_or(0)
+    }
+
+    pub fn set_word(&mut self, table: Table, index: usize, word: u64) {
+        let words = &mut self.words[table as usize];
+        if words.len() <= index {
+            words.resize((index + 1).next_multiple_of(BLOCK_WORDS), 0);
+        }
+        words[index] = word;
+    }
+
+    /// Block `index` of a table as its record type.
+    pub fn record<R: FromBytes>(&self, table: Table, index: u32) -> R {
+        let start = index as usize * BLOCK_WORDS;
+        let block = Block(std::array::from_fn(|word| self.word(table, start + word)));
+        let Ok(record) = R::read_from_bytes(block.as_bytes()) else {
+            unreachable!("records are one block long")
+        };
+        record
+    }
+
+    pub fn set_record<R: IntoBytes + Immutable + KnownLayout>(
+        &mut self,
+        table: Table,
+        index: u32,
+        record: &R,
+    ) {
+        let Ok(block) = Block::read_from_bytes(record.as_bytes()) else {
+            unreachable!("records are one block long")
+        };
+        for (word, value) in block.0.into_iter().enumerate() {
+            self.set_word(table, index as usize * BLOCK_WORDS + word, value);
+        }
+    }
+}

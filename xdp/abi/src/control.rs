@@ -1,0 +1,76 @@
+//! The one record that every packet reads first.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The single element of the control map.
+#[repr(C, align(64))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Control {
+    /// The lowest bit names the side that packets read. 0 before the first commit: nothing is
+    /// ours and everything passes.
+    pub generation: u64,
+    /// Key of the flow tables' hash; chosen once, when the maps are made.
+    pub hash_key: [u64; 2],
+    /// Buckets of the IPv4 flow table minus one; a power of two minus one.
+    pub flow4_mask: u32,
+    pub flow6_mask: u32,
+    /// [`Self::PREFIXES6`].
+    pub flags: u32,
+    /// Idle times after which a flow may be replaced, and the time after which a hit flow is
+    /// looked at again; in jiffies.
+    pub timeouts: Timeouts,
+    /// [`crate::ABI_VERSION`] of the agent that made the maps.
+    pub abi_version: u32,
+    /// What the last complete commit made visible.
+    pub revision: u64,
+    /// Which history of revisions that belongs to.
+    pub lineage: [u64; 2],
+    /// What the commit under way is doing: see [`Intent`].
+    pub intent: u64,
+    pub padding: [u64; 4],
+}
+
+#[repr(C)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Timeouts {
+    /// TCP until an answer was seen.
+    pub tcp_new: u32,
+    pub tcp_established: u32,
+    /// TCP after FIN or RST.
+    pub tcp_closing: u32,
+    pub udp: u32,
+    /// ICMP and the rest.
+    pub other: u32,
+    /// A flow hit after this long since it was last looked at is judged again, and its partner
+    /// refreshed.
+    pub refresh: u32,
+}
+
+impl Control {
+    /// The IPv6 prefix table is not empty.
+    pub const PREFIXES6: u32 = 1;
+
+    /// The side that packets read.
+    #[inline(always)]
+    pub const fn side(generation: u64) -> u32 {
+        generation as u32 & 1
+    }
+}
+
+/// Values of [`Control::intent`]. Whatever it says, the side that the generation names is whole.
+pub struct Intent;
+
+impl Intent {
+    /// Both sides hold the same.
+    pub const SETTLED: u64 = 0;
+    /// The side that packets do not read is being written, before or after it was switched.
+    pub const WRITING: u64 = 1;
+}
+
+pub const CONTROL_MAP: &str = "zg1_control";
+
+const _: () = assert!(size_of::<Control>() == 128);

@@ -1,0 +1,29 @@
+//! Next hops: where a frame goes when it does not go through the kernel.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// One next hop; id 0 is "the kernel decides". Not sided: a neighbour's change is one store of
+/// [`Self::destination`], whose zero disables the hop while the rest is written.
+#[repr(C, align(32))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct NextHop {
+    /// Bytes 0–5: destination MAC; byte 6: 1 when usable; byte 7: 0.
+    pub destination: [u8; 8],
+    /// Bytes 0–5: source MAC.
+    pub source: [u8; 8],
+    pub interface: u32,
+    /// Largest IP packet, in bytes, that may be sent this way.
+    pub mtu: u32,
+    pub padding: u64,
+}
+
+impl NextHop {
+    /// Offset in [`Self::destination`] of the byte that is 1 for a usable hop.
+    pub const USABLE: usize = 6;
+}
+
+pub const NEXT_HOPS_MAP: &str = "zg1_next_hops";
+
+const _: () = assert!(size_of::<NextHop>() == 32);

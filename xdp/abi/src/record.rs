@@ -1,0 +1,142 @@
+//! One-block records and packed words of the sided tables.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::table::Block;
+
+/// A local workload; id 0 is nobody. The table's index is the endpoint id in
+/// [`crate::address::Leaf`].
+#[repr(C, align(64))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Endpoint {
+    /// Grows with every change of what this endpoint may do; starts at 1.
+    pub epoch: u32,
+    /// First word of its ingress row in the rows table, or [`ROW_ALLOW`].
+    pub ingress_row: u32,
+    pub egress_row: u32,
+    pub padding0: u32,
+    pub padding: [u64; 6],
+}
+
+/// A row that allows everything: the direction is not isolated.
+pub const ROW_ALLOW: u32 = u32::MAX;
+
+/// Words of a port bitmap.
+pub const PAGE_WORDS: u32 = 1024;
+/// The page that holds no port, and needs no bitmap.
+pub const PAGE_NONE: u16 = 0;
+/// The page that holds every port, and needs no bitmap.
+pub const PAGE_ALL: u16 = 1;
+/// Page `n` from here on begins at word `(n - PAGE_FIRST) * PAGE_WORDS` of the pages table.
+pub const PAGE_FIRST: u16 = 2;
+
+/// The port set that allows nothing.
+pub const PORT_SET_NONE: u16 = 0;
+/// The port set that allows everything.
+pub const PORT_SET_ALL: u16 = 1;
+
+/// A port set: one page per protocol, and whether what has no ports passes. One word.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PortSet(pub u64);
+
+impl PortSet {
+    pub const fn new(tcp: u16, udp: u16, sctp: u16, others: bool) -> Self {
+        Self(tcp as u64 | (udp as u64) << 16 | (sctp as u64) << 32 | (others as u64) << 48)
+    }
+
+    #[inline(always)]
+    pub const fn tcp(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[inline(always)]
+    pub const fn udp(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    #[inline(always)]
+    pub const fn sctp(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    /// Whether ICMP and protocols other than TCP, UDP and SCTP pass.
+    #[inline(always)]
+    pub const fn others(self) -> bool {
+        self.0 >> 48 & 1 != 0
+    }
+}
+
+/// What becomes of a new connection of one audience of a service. One word.
+#[repr(transparent)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Range(pub u64);
+
+impl Range {
+    /// Answered with a TCP reset or ICMP port unreachable.
+    pub const REJECT: Self = Self(0);
+    /// Dropped without an answer.
+    pub const DROP: Self = Self(1 << 63);
+
+    /// `size ≥ 1` slots from slot `start` on; `size` below 2²⁴.
+    pub const fn slots(start: u32, size: u32) -> Self {
+        Self(start as u64 | (size as u64) << 32)
+    }
+
+    #[inline(always)]
+    pub const fn start(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    pub const fn size(self) -> u32 {
+        (self.0 >> 32) as u32 & 0xff_ffff
+    }
+}
+
+/// A service; id 0 is none.
+#[repr(C, align(64))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Service {
+    /// For clients that are workloads.
+    pub internal: Range,
+    /// For everybody else.
+    pub external: Range,
+    pub padding: [u64; 6],
+}
+
+/// A real server; id 0 is none. Ids are not reused while a flow may name them.
+#[repr(C, align(64))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Backend {
+    /// IPv4 in the first four bytes.
+    pub address: [u8; 16],
+    /// Network order.
+    pub port: [u8; 2],
+    /// [`Self::SERVING`].
+    pub flags: u16,
+    /// Index in the next-hop table; 0 leaves the way to the kernel.
+    pub next_hop: u32,
+    pub padding: [u64; 5],
+}
+
+impl Backend {
+    /// Live flows may stay. Absent: flows to it are cut.
+    pub const SERVING: u16 = 1;
+}
+
+/// Sizes are part of the contract.
+const _: () = {
+    assert!(size_of::<Block>() == 64);
+    assert!(size_of::<Endpoint>() == 64);
+    assert!(size_of::<Service>() == 64);
+    assert!(size_of::<Backend>() == 64);
+};
