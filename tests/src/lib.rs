@@ -1,1 +1,15 @@
-#![doc = ""]
+//! The test bed: namespaces joined by veth, packets with named parts, captures, real traffic
+//! and the real agent.
+//!
+//! Start at [`bed::Bed::builder`]. Everything here cleans up after itself on drop, a panicking
+//! test included; what a killed run left behind is removed by the next one ([`netns::sweep`]).
+//! Namespaces, captures and traffic need root.
+
+pub mod agent;
+pub mod bed;
+pub mod capture;
+pub mod netns;
+pub mod packet;
+pub mod traffic;
+
+mod names;
