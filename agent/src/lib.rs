@@ -5,3 +5,4 @@ pub mod dataplane;
 pub mod image;
 pub mod model;
 pub mod refusal;
+pub mod store;

@@ -1,0 +1,302 @@
+//! The single writer: what the node was told, by whom, and since when.
+//!
+//! Sources hand transactions to a [`Handle`]; one thread owns the [`Store`], which checks each
+//! against the owners' rights and against everything else that is held, has it compiled and has
+//! the dataplane make it visible, whole or not at all. The store does no I/O of its own: tables
+//! are behind [`Dataplane`](crate::dataplane::Dataplane), compilation behind [`Compile`], saving
+//! behind [`Save`].
+//!
+//! # Readiness
+//!
+//! | started with | tables hold | then |
+//! |---|---|---|
+//! | no state | nothing | [`Readiness::Empty`]: the first commit of any kind makes the node ready |
+//! | no state | a commit | [`Readiness::Holding`]: only a complete snapshot is accepted |
+//! | state | nothing, or this state's history | the state is committed again and the node is ready |
+//! | state | another history | [`Readiness::Holding`]; owners keep their epochs, nothing else |
+//!
+//! Tables that are ahead of the state, because the last commit was never saved, are brought back
+//! to the state under a new lineage, so that every writer is asked for a snapshot.
+
+mod edit;
+mod handle;
+mod limits;
+mod references;
+mod restore;
+mod state;
+mod status;
+mod transaction;
+mod values;
+mod writer;
+
+use std::{collections::BTreeMap, io, ops::Bound, time::Instant};
+
+pub use handle::{Gone, Handle, spawn};
+pub use limits::Limits;
+pub use state::{Answered, Held, Owner, State};
+pub use status::{Commits, OwnerStatus, Readiness, Status};
+pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Query, WriteError};
+pub use writer::{Greeting, Mode, Resumption, SessionId};
+
+use crate::{
+    dataplane::{CommitError, Dataplane, Flow, Stamp},
+    image::Image,
+    model::{Key, World},
+    refusal::Refusal,
+};
+use edit::Edit;
+use writer::Session;
+
+/// Turns resources into the content of tables.
+pub trait Compile: Send {
+    /// Either an image of the whole world, or every reason there is none. A refusal leaves the
+    /// compiler as it was.
+    fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>>;
+}
+
+/// Keeps the state for the next agent.
+pub trait Save: Send {
+    /// When this returns, the state survives.
+    fn save(&mut self, state: &State) -> io::Result<()>;
+}
+
+impl<F: FnMut(&State) -> io::Result<()> + Send> Save for F {
+    fn save(&mut self, state: &State) -> io::Result<()> {
+        self(state)
+    }
+}
+
+/// What a store works with.
+pub struct Parts {
+    /// The name of the node the agent runs on.
+    pub node: String,
+    pub limits: Limits,
+    pub compiler: Box<dyn Compile>,
+    pub dataplane: Box<dyn Dataplane>,
+    pub save: Box<dyn Save>,
+}
+
+/// See the [module](self).
+pub struct Store {
+    parts: Parts,
+    state: State,
+    readiness: Readiness,
+    sessions: BTreeMap<SessionId, Session>,
+    next_session: u64,
+    commits: Commits,
+    save_error: Option<String>,
+}
+
+impl Store {
+    /// Applies a transaction of a session under its nonce. `snapshot` says that `content` is all
+    /// that the owner wants held.
+    ///
+    /// The same nonce with the same digest gets the answer it got before.
+    pub fn submit(
+        &mut self,
+        session: SessionId,
+        nonce: u64,
+        digest: Digest,
+        snapshot: bool,
+        content: Content,
+    ) -> Result<Answer, WriteError> {
+        let owner = self.writing_owner(session)?;
+        if let Some(answer) = self.remembered(&owner, nonce, digest)? {
+            return Ok(answer);
+        }
+        if !snapshot && self.needs_snapshot(session) {
+            return Err(WriteError::SnapshotRequired);
+        }
+        let answer = self.transact(&owner, content, snapshot)?;
+        let accepted = matches!(answer, Answer::Accepted(_));
+        self.remember(&owner, nonce, digest, answer.clone());
+        if accepted {
+            if snapshot {
+                self.snapshot_is_complete(session);
+            }
+            self.save();
+        }
+        Ok(answer)
+    }
+
+    /// Applies one transaction outside any session.
+    pub fn apply(
+        &mut self,
+        owner: &str,
+        epoch: u64,
+        content: Content,
+    ) -> Result<Answer, WriteError> {
+        self.check_epoch(owner, epoch)?;
+        if self.readiness == Readiness::Holding {
+            return Err(WriteError::SnapshotRequired);
+        }
+        let raised = self.raise_epoch(owner, epoch);
+        let answer = self.transact(owner, content, false)?;
+        if raised || matches!(answer, Answer::Accepted(_)) {
+            self.save();
+        }
+        Ok(answer)
+    }
+
+    /// Says what [`Self::apply`] would, and changes nothing.
+    pub fn validate(
+        &mut self,
+        owner: &str,
+        epoch: u64,
+        content: Content,
+    ) -> Result<Answer, WriteError> {
+        self.check_epoch(owner, epoch)?;
+        if self.readiness == Readiness::Holding {
+            return Err(WriteError::SnapshotRequired);
+        }
+        let edit = match self.edit(owner, content, false) {
+            Ok(edit) => edit,
+            Err(refusals) => return Ok(Answer::Refused(refusals)),
+        };
+        let begun = Instant::now();
+        let compiled = self.parts.compiler.compile(&self.state.world);
+        let compile = begun.elapsed();
+        edit.undo(&mut self.state);
+        Ok(match compiled {
+            Ok(_) => Answer::Accepted(Accepted {
+                revision: self.state.stamp.revision,
+                compile,
+                ..Accepted::default()
+            }),
+            Err(refusals) => Answer::Refused(refusals),
+        })
+    }
+
+    pub fn get(&self, key: &Key) -> Option<HeldResource> {
+        let held = self.state.held.get(key)?;
+        let resource = self.state.world.get(key)?;
+        Some(HeldResource { resource, owner: held.owner.clone(), revision: held.revision })
+    }
+
+    /// Resources in order of kind and name.
+    pub fn list(&self, query: &Query) -> Page {
+        let mut resources: Vec<_> = self
+            .state
+            .held
+            .range((query.start(), Bound::Unbounded))
+            .filter(|(key, held)| query.matches(key, held))
+            .take(query.limit.saturating_add(1))
+            .filter_map(|(key, _)| self.get(key))
+            .collect();
+        let more = resources.len() > query.limit;
+        resources.truncate(query.limit);
+        Page { resources, more }
+    }
+
+    /// Up to `limit` live flows.
+    pub fn flows(&self, limit: usize) -> Vec<Flow> {
+        self.parts.dataplane.flows(limit)
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.parts.limits
+    }
+
+    /// All or nothing: unless it is accepted, the state is what it was.
+    fn transact(
+        &mut self,
+        owner: &str,
+        content: Content,
+        snapshot: bool,
+    ) -> Result<Answer, WriteError> {
+        let answer = self.try_transact(owner, content, snapshot);
+        match &answer {
+            Ok(Answer::Refused(_)) => self.commits.refused += 1,
+            Err(_) => self.commits.failed += 1,
+            Ok(Answer::Accepted(_)) => {}
+        }
+        answer
+    }
+
+    fn try_transact(
+        &mut self,
+        owner: &str,
+        content: Content,
+        snapshot: bool,
+    ) -> Result<Answer, WriteError> {
+        let edit = match self.edit(owner, content, snapshot) {
+            Ok(edit) => edit,
+            Err(refusals) => return Ok(Answer::Refused(refusals)),
+        };
+        if edit.is_empty() && self.readiness == Readiness::Ready {
+            let revision = self.state.stamp.revision;
+            return Ok(Answer::Accepted(Accepted { revision, ..Accepted::default() }));
+        }
+        let next = Stamp { revision: self.state.stamp.revision + 1, ..self.state.stamp };
+        match self.commit(next) {
+            Ok(accepted) => {
+                self.commits.record(&accepted);
+                Ok(Answer::Accepted(accepted))
+            }
+            Err(CommitFailure::Refused(refusals)) => {
+                edit.undo(&mut self.state);
+                Ok(Answer::Refused(refusals))
+            }
+            Err(CommitFailure::Failed(error)) => {
+                edit.undo(&mut self.state);
+                Err(WriteError::Commit(error.to_string()))
+            }
+        }
+    }
+
+    /// Changes the state as `content` asks, if nothing speaks against it.
+    fn edit(
+        &mut self,
+        owner: &str,
+        content: Content,
+        snapshot: bool,
+    ) -> Result<Edit, Vec<Refusal>> {
+        let mut refusals = content.refusals;
+        values::check(&content.upserts, &self.parts.limits, &mut refusals);
+        edit::check(&self.state, owner, &content.upserts, &content.removes, &mut refusals);
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let edit = Edit::make(&mut self.state, owner, content.upserts, content.removes, snapshot);
+        references::check(&self.state.world, &edit, &mut refusals);
+        if refusals.is_empty() {
+            return Ok(edit);
+        }
+        edit.undo(&mut self.state);
+        Err(refusals)
+    }
+
+    /// Makes the world as it is visible under a stamp.
+    fn commit(&mut self, stamp: Stamp) -> Result<Accepted, CommitFailure> {
+        let begun = Instant::now();
+        let image =
+            self.parts.compiler.compile(&self.state.world).map_err(CommitFailure::Refused)?;
+        let compiled = Instant::now();
+        let visible = self.parts.dataplane.commit(&image, stamp).map_err(|error| match error {
+            CommitError::Capacity { .. } => {
+                CommitFailure::Refused(vec![Refusal::general("", error.to_string())])
+            }
+            CommitError::Write { .. } => CommitFailure::Failed(error),
+        })?;
+        self.state.stamp = stamp;
+        self.readiness = Readiness::Ready;
+        Ok(Accepted {
+            revision: stamp.revision,
+            compile: compiled - begun,
+            commit: visible.saturating_duration_since(compiled),
+        })
+    }
+
+    /// A failure does not undo what packets see already; it is for people to read.
+    fn save(&mut self) {
+        self.save_error = self.parts.save.save(&self.state).err().map(|error| {
+            tracing::error!(%error, "the state could not be saved");
+            error.to_string()
+        });
+    }
+}
+
+enum CommitFailure {
+    Refused(Vec<Refusal>),
+    Failed(CommitError),
+}

@@ -1,0 +1,83 @@
+//! How a store begins: from a saved state, over tables that may hold something already.
+
+use std::collections::BTreeMap;
+
+use super::{CommitFailure, Commits, Owner, Parts, Readiness, State, Store};
+use crate::dataplane::Stamp;
+
+impl Store {
+    /// Starts over the tables of `parts.dataplane`; see the [module](super) for what is then
+    /// accepted. `saved` is what an earlier agent saved last.
+    pub fn start(parts: Parts, saved: Option<State>) -> Self {
+        let tables = parts.dataplane.held().map(|(_, stamp)| stamp).filter(|it| it.revision > 0);
+        let (state, beginning) = beginning(saved, tables);
+        let mut store = Self {
+            parts,
+            state,
+            readiness: Readiness::Empty,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            commits: Commits::default(),
+            save_error: None,
+        };
+        match beginning {
+            Beginning::Empty => {}
+            Beginning::Hold => store.readiness = Readiness::Holding,
+            Beginning::Commit(stamp) => store.restore(stamp),
+        }
+        // A commit whose saving is cut short must find the history that it belongs to.
+        store.save();
+        store
+    }
+
+    fn restore(&mut self, stamp: Stamp) {
+        self.state.stamp = stamp;
+        let reason = match self.commit(stamp) {
+            Ok(_) => return,
+            Err(CommitFailure::Failed(error)) => error.to_string(),
+            Err(CommitFailure::Refused(refusals)) => {
+                refusals.first().map_or_else(String::new, ToString::to_string)
+            }
+        };
+        tracing::error!(%reason, "the saved state could not be restored");
+        self.readiness = Readiness::NotRestored(reason);
+    }
+}
+
+enum Beginning {
+    Empty,
+    Hold,
+    Commit(Stamp),
+}
+
+/// What is known at first and what to do with it. `tables` is the stamp of what is in force.
+fn beginning(saved: Option<State>, tables: Option<Stamp>) -> (State, Beginning) {
+    match (saved, tables) {
+        (None, None) => (State { stamp: new_lineage(0), ..State::default() }, Beginning::Empty),
+        (None, Some(tables)) => (unknown(BTreeMap::new(), tables), Beginning::Hold),
+        (Some(state), None) if state.stamp.revision == 0 => (state, Beginning::Empty),
+        (Some(state), Some(tables)) if tables.lineage != state.stamp.lineage => {
+            (unknown(state.owners, tables), Beginning::Hold)
+        }
+        (Some(state), Some(tables)) if tables.revision > state.stamp.revision => {
+            (state, Beginning::Commit(new_lineage(tables.revision + 1)))
+        }
+        (Some(state), _) => {
+            let stamp = state.stamp;
+            (state, Beginning::Commit(stamp))
+        }
+    }
+}
+
+/// Nothing but who has written. Answers of another history are not answers of this one.
+fn unknown(owners: BTreeMap<String, Owner>, tables: Stamp) -> State {
+    let owners = owners
+        .into_iter()
+        .map(|(name, owner)| (name, Owner { epoch: owner.epoch, ..Owner::default() }))
+        .collect();
+    State { stamp: new_lineage(tables.revision), owners, ..State::default() }
+}
+
+fn new_lineage(revision: u64) -> Stamp {
+    Stamp { lineage: rand::random(), revision }
+}

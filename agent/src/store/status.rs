@@ -1,0 +1,110 @@
+//! What the store says of itself.
+
+use std::{collections::BTreeMap, fmt, time::SystemTime};
+
+use super::{Accepted, Store};
+use crate::{
+    dataplane::{Attachment, Counter, Fill, Stamp},
+    model::Kind,
+};
+
+/// Whether packets are handled as the store says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nothing was ever committed: everything passes.
+    Empty,
+    /// Tables of an earlier agent are in force, and what is in them is not known.
+    Holding,
+    /// The saved state could not be brought into force.
+    NotRestored(String),
+    Ready,
+}
+
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("nothing was committed yet: all traffic passes"),
+            Self::Holding => f.write_str(
+                "tables of an earlier agent are in force; a complete REPLACE snapshot is needed",
+            ),
+            Self::NotRestored(reason) => {
+                write!(f, "the saved state could not be restored: {reason}")
+            }
+            Self::Ready => Ok(()),
+        }
+    }
+}
+
+/// Counts transactions since the agent started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commits {
+    pub accepted: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub last: Option<(SystemTime, Accepted)>,
+}
+
+impl Commits {
+    pub(super) fn record(&mut self, accepted: &Accepted) {
+        self.accepted += 1;
+        self.last = Some((SystemTime::now(), *accepted));
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerStatus {
+    pub name: String,
+    pub epoch: u64,
+    /// A session of that epoch is open.
+    pub live: bool,
+    pub resources: usize,
+}
+
+/// The state of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub node: String,
+    pub readiness: Readiness,
+    pub stamp: Stamp,
+    pub commits: Commits,
+    pub owners: Vec<OwnerStatus>,
+    pub resources: BTreeMap<Kind, usize>,
+    pub counters: Vec<Counter>,
+    pub tables: Vec<Fill>,
+    pub attachments: Vec<Attachment>,
+    /// Why the state was not saved the last time.
+    pub save_error: Option<String>,
+}
+
+impl Store {
+    pub fn status(&self) -> Status {
+        let mut resources: BTreeMap<_, _> = Kind::ALL.into_iter().map(|kind| (kind, 0)).collect();
+        let mut by_owner = BTreeMap::<&str, usize>::new();
+        for (key, held) in &self.state.held {
+            *resources.entry(key.kind).or_default() += 1;
+            *by_owner.entry(&held.owner).or_default() += 1;
+        }
+        Status {
+            node: self.parts.node.clone(),
+            readiness: self.readiness.clone(),
+            stamp: self.state.stamp,
+            commits: self.commits.clone(),
+            owners: self
+                .state
+                .owners
+                .iter()
+                .map(|(name, owner)| OwnerStatus {
+                    name: name.clone(),
+                    epoch: owner.epoch,
+                    live: self.is_live(name),
+                    resources: by_owner.get(name.as_str()).copied().unwrap_or(0),
+                })
+                .collect(),
+            resources,
+            counters: self.parts.dataplane.counters(),
+            tables: self.parts.dataplane.fill(),
+            attachments: self.parts.dataplane.attachments(),
+            save_error: self.save_error.clone(),
+        }
+    }
+}
