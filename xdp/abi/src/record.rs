@@ -4,8 +4,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::table::Block;
 
-/// A local workload; id 0 is nobody. The table's index is the endpoint id in
-/// [`crate::address::Leaf`].
+/// A local workload. The table's index is the endpoint id in [`crate::address::Leaf`]; id 0 is
+/// nobody, and its epoch is the node's own, which is part of every flow's sum: it moves when a
+/// backend stops serving and when local addresses change.
 #[repr(C, align(64))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -1,0 +1,186 @@
+//! Maglev tables: which slot of a service belongs to which backend.
+//!
+//! Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016,
+//! section 3.4, with weights by skipped turns. Tables depend only on addresses, ports and
+//! weights, so all nodes that prefer the same backends map a flow to the same one.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sha2::{Digest, Sha256};
+
+/// The index in `backends` of each slot's owner. Empty only without backends.
+pub(super) fn table(backends: &[(SocketAddr, u32)]) -> Vec<u32> {
+    if backends.len() < 2 {
+        return vec![0; backends.len()];
+    }
+    let size = size(backends);
+    let mut turns: Vec<Turn> = backends
+        .iter()
+        .enumerate()
+        .map(|(index, (address, weight))| Turn::new(index as u32, *address, *weight, size))
+        .collect();
+    // The order of turns must not depend on the order of the list.
+    turns.sort_unstable_by_key(|turn| turn.address);
+    let heaviest = turns.iter().map(|turn| turn.weight).max().unwrap_or(1);
+
+    let mut slots = vec![FREE; size as usize];
+    let mut free = slots.len();
+    loop {
+        for turn in &mut turns {
+            turn.credit += turn.weight;
+            if turn.credit < heaviest {
+                continue;
+            }
+            turn.credit -= heaviest;
+            turn.take(&mut slots);
+            free -= 1;
+            if free == 0 {
+                return slots;
+            }
+        }
+    }
+}
+
+const FREE: u32 = u32::MAX;
+
+/// Slots per unit of weight, for a share within one per cent.
+const SLOTS_PER_UNIT: u64 = 100;
+/// Bounds on what uneven weights may ask for, in slots per backend.
+const MOST_PER_BACKEND: u64 = 1000;
+const LEAST_PER_BACKEND: u64 = 20;
+/// What a service with many backends is content with.
+const LARGE: u64 = 65_536;
+
+/// A prime number of slots.
+///
+/// The wish is rounded up to a power of two before the prime is sought, so that a backend more
+/// or less seldom changes the size, which would deal all slots anew.
+fn size(backends: &[(SocketAddr, u32)]) -> u64 {
+    let count = (backends.len() as u64).next_power_of_two();
+    let divisor =
+        backends.iter().fold(0, |divisor, (_, weight)| gcd(divisor, weight.max(&1).to_owned()));
+    let units: u64 = backends.iter().map(|(_, weight)| (weight.max(&1) / divisor) as u64).sum();
+    let wish = (units.next_power_of_two() * SLOTS_PER_UNIT)
+        .min(count * MOST_PER_BACKEND)
+        .min(LARGE)
+        .max(count * LEAST_PER_BACKEND);
+    next_prime(wish)
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn next_prime(from: u64) -> u64 {
+    let is_prime = |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    (from..).find(is_prime).unwrap_or(from)
+}
+
+/// A backend's place in its permutation of the slots.
+struct Turn {
+    index: u32,
+    address: SocketAddr,
+    weight: u64,
+    /// Weight not yet turned into slots; a turn costs the heaviest weight.
+    credit: u64,
+    next: u64,
+    skip: u64,
+    size: u64,
+}
+
+impl Turn {
+    fn new(index: u32, address: SocketAddr, weight: u32, size: u64) -> Self {
+        let mut hash = Sha256::new();
+        match address.ip() {
+            IpAddr::V4(ip) => hash.update(ip.octets()),
+            IpAddr::V6(ip) => hash.update(ip.octets()),
+        }
+        hash.update(address.port().to_be_bytes());
+        let bytes: [u8; 32] = hash.finalize().into();
+        let (words, _) = bytes.as_chunks();
+        let [offset, skip, ..] = [words[0], words[1]].map(u64::from_le_bytes);
+        Self {
+            index,
+            address,
+            weight: weight.max(1) as u64,
+            credit: 0,
+            next: offset % size,
+            skip: skip % (size - 1) + 1,
+            size,
+        }
+    }
+
+    fn take(&mut self, slots: &mut [u32]) {
+        while slots[self.next as usize] != FREE {
+            self.next = (self.next + self.skip) % self.size;
+        }
+        slots[self.next as usize] = self.index;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backends(count: u8, weight: impl Fn(u8) -> u32) -> Vec<(SocketAddr, u32)> {
+        (0..count).map(|n| (SocketAddr::from(([10, 0, 0, n], 80)), weight(n))).collect()
+    }
+
+    fn owners(backends: &[(SocketAddr, u32)]) -> Vec<SocketAddr> {
+        table(backends).into_iter().map(|index| backends[index as usize].0).collect()
+    }
+
+    #[test]
+    fn sizes() {
+        let rows = [(1, 1), (2, 211), (3, 401), (100, 12_809), (128, 12_809), (129, 25_601)];
+        for (count, slots) in rows {
+            assert_eq!(table(&backends(count, |_| 7)).len(), slots, "{count}");
+        }
+        assert_eq!(table(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn shares_are_within_two_per_cent_of_weights() {
+        for weight in [|_| 1, |n| 1 + n as u32 % 3] {
+            let backends = backends(100, weight);
+            let table = table(&backends);
+            let total: u32 = backends.iter().map(|(_, weight)| weight).sum();
+            for (index, (address, weight)) in backends.iter().enumerate() {
+                let slots = table.iter().filter(|owner| **owner == index as u32).count();
+                let fair = table.len() as f64 * f64::from(*weight) / f64::from(total);
+                assert!((slots as f64 / fair - 1.0).abs() < 0.02, "{address}: {slots} of {fair}");
+            }
+        }
+    }
+
+    #[test]
+    fn removing_a_backend_moves_little_else() {
+        let all = backends(100, |_| 1);
+        let before = owners(&all);
+        let mut worst: f64 = 0.0;
+        for gone in 0..all.len() {
+            let mut rest = all.clone();
+            let (removed, _) = rest.remove(gone);
+            let after = owners(&rest);
+            let minimal = before.iter().filter(|owner| **owner == removed).count();
+            let moved = before.iter().zip(&after).filter(|(one, other)| one != other).count();
+            worst = worst.max(moved as f64 / minimal as f64);
+        }
+        assert!(worst <= 3.0, "{worst} times the least possible");
+    }
+
+    #[test]
+    fn the_order_of_the_list_does_not_matter() {
+        let mut list = backends(20, |n| 1 + n as u32 % 4);
+        let before = owners(&list);
+        list.reverse();
+        assert_eq!(owners(&list), before);
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_version() {
+        let list = backends(3, |_| 1);
+        let first: String = table(&list)[..24].iter().map(u32::to_string).collect();
+        assert_eq!(first, "011112202200100221110110");
+    }
+}

@@ -1,0 +1,240 @@
+//! Services: frontends, service and backend records, slots.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use abi::{
+    frontend::FrontendKey,
+    record::{Backend as BackendRecord, Range, Service as ServiceRecord},
+    table::Table,
+};
+
+use super::{
+    ids::{Exhausted, Ids, QUARANTINE},
+    limits::{Limits, within},
+    maglev,
+    nearness::Location,
+    ranges::Family,
+};
+use crate::{
+    image::Image,
+    model::{Backend, Key, Kind, Service, World},
+    refusal::Refusal,
+};
+
+/// A service in one address family: frontends reach only backends of their own.
+struct Variant<'w> {
+    service: &'w Service,
+    family: Family,
+    backends: Vec<&'w Backend>,
+}
+
+/// Writes the service tables; gives the ids of the backends that live flows may stay on.
+pub(super) fn write(
+    image: &mut Image,
+    limits: &Limits,
+    world: &World,
+    node: &str,
+    ids: &mut Ids,
+) -> Result<BTreeSet<u32>, Vec<Refusal>> {
+    let variants = variants(world);
+    assign_ids(limits, world, node, &variants, ids)?;
+    write_frontends(image, limits, world, ids)?;
+    write_slots(image, limits, world, node, &variants, ids)?;
+    Ok(write_backends(image, &variants, ids))
+}
+
+fn variants(world: &World) -> Vec<Variant<'_>> {
+    let mut variants = Vec::new();
+    for service in world.services.values() {
+        let backends = world.backend_sets.get(&service.backend_set);
+        for family in Family::ALL {
+            if service.frontends.iter().any(|it| Family::of(it.address) == family) {
+                let backends = backends.iter().flat_map(|set| &set.backends);
+                let backends = backends.filter(|it| Family::of(it.address.ip()) == family);
+                variants.push(Variant { service, family, backends: backends.collect() });
+            }
+        }
+    }
+    variants
+}
+
+impl Variant<'_> {
+    fn key(&self) -> (String, Family) {
+        (self.service.name.clone(), self.family)
+    }
+
+    fn backend_key(&self, address: SocketAddr) -> (String, SocketAddr) {
+        (self.service.name.clone(), address)
+    }
+}
+
+fn assign_ids(
+    limits: &Limits,
+    world: &World,
+    node: &str,
+    variants: &[Variant<'_>],
+    ids: &mut Ids,
+) -> Result<(), Vec<Refusal>> {
+    let now = ids.compilations;
+    let refuse = |limit: &str, needed: usize, room: u32, key: Key| {
+        // Where quarantined ids are missing, what is needed is below the limit.
+        within(limit, needed.max(room as usize + 1), room as usize, || key)
+    };
+
+    let services = variants.iter().map(Variant::key).collect();
+    let room = limits.service_ids();
+    if let Err(Exhausted { key, needed }) = ids.services.assign(services, room, now, QUARANTINE) {
+        refuse("services", needed, room, Key { kind: Kind::Service, name: key.0 })?;
+    }
+
+    let backends = variants
+        .iter()
+        .flat_map(|variant| variant.backends.iter().map(|it| variant.backend_key(it.address)))
+        .collect();
+    let room = limits.records(Table::Backends);
+    if let Err(Exhausted { key, needed }) = ids.backends.assign(backends, room, now, QUARANTINE) {
+        refuse("backends", needed, room, backend_set(world, &key.0))?;
+    }
+
+    let here = addresses_here(world, node);
+    let remote: BTreeMap<IpAddr, &str> = variants
+        .iter()
+        .flat_map(|variant| variant.backends.iter().map(move |it| (it.address.ip(), variant)))
+        .filter(|(address, _)| !here.contains(address))
+        .map(|(address, variant)| (address, variant.service.backend_set.as_str()))
+        .collect();
+    let wanted = remote.keys().copied().collect();
+    if let Err(Exhausted { key, needed }) =
+        ids.next_hops.assign(wanted, limits.next_hops, now, QUARANTINE)
+    {
+        let key = Key { kind: Kind::BackendSet, name: remote[&key].to_owned() };
+        refuse("next hops", needed, limits.next_hops, key)?;
+    }
+    Ok(())
+}
+
+/// Addresses that the kernel delivers on this node: no next hop leads there.
+fn addresses_here(world: &World, node: &str) -> BTreeSet<IpAddr> {
+    let workloads = world.workloads.values().filter(|it| it.node == node);
+    let workloads = workloads.flat_map(|it| &it.addresses);
+    let own = world.nodes.get(node).into_iter().flat_map(|it| &it.addresses);
+    workloads.chain(own).copied().collect()
+}
+
+fn write_frontends(
+    image: &mut Image,
+    limits: &Limits,
+    world: &World,
+    ids: &Ids,
+) -> Result<(), Vec<Refusal>> {
+    for service in world.services.values() {
+        for frontend in &service.frontends {
+            let family = Family::of(frontend.address);
+            let key = FrontendKey {
+                address: octets(frontend.address),
+                port: frontend.port.to_be_bytes(),
+                protocol: frontend.protocol.number(),
+                side: if family == Family::V6 { FrontendKey::V6 } else { 0 },
+            };
+            image.frontends.insert(key, ids.services.id(&(service.name.clone(), family)));
+        }
+    }
+    within("frontends", image.frontends.len(), limits.frontends as usize, || {
+        let largest = world.services.values().max_by_key(|service| service.frontends.len());
+        Key { kind: Kind::Service, name: largest.map_or_else(String::new, |it| it.name.clone()) }
+    })
+}
+
+fn write_slots(
+    image: &mut Image,
+    limits: &Limits,
+    world: &World,
+    node: &str,
+    variants: &[Variant<'_>],
+    ids: &mut Ids,
+) -> Result<(), Vec<Refusal>> {
+    let location = Location::new(node, &world.nodes);
+    let mut tables = BTreeMap::new();
+    for variant in variants {
+        let eligible = location.eligible(&variant.backends, &variant.service.preference);
+        let weighted: Vec<_> = eligible.iter().map(|it| (it.address, it.weight)).collect();
+        let backend =
+            |index: u32| ids.backends.id(&variant.backend_key(weighted[index as usize].0));
+        let slots: Vec<u32> = maglev::table(&weighted).into_iter().map(backend).collect();
+        tables.insert(ids.services.id(&variant.key()), (variant, slots));
+    }
+
+    let sizes: BTreeMap<u32, u32> = tables
+        .iter()
+        .filter(|(_, (_, slots))| !slots.is_empty())
+        .map(|(service, (_, slots))| (*service, slots.len() as u32))
+        .collect();
+    let room = limits.words(Table::Slots) * 2;
+    if let Err(full) = ids.places.assign(&sizes, room as u32) {
+        let largest = tables.values().max_by_key(|(_, slots)| slots.len());
+        within("slots", full.needed, room, || {
+            let service = largest.map_or("", |(variant, _)| &variant.service.name);
+            backend_set(world, service)
+        })?;
+    }
+
+    for (service, (_, slots)) in tables {
+        // No traffic policies yet: both audiences have the same answer.
+        let mut range = Range::REJECT;
+        if !slots.is_empty() {
+            let start = ids.places.start(service);
+            range = Range::slots(start, slots.len() as u32);
+            for (word, pair) in slots.chunks(2).enumerate() {
+                let upper = pair.get(1).copied().unwrap_or(0);
+                let packed = pair[0] as u64 | (upper as u64) << 32;
+                image.set_word(Table::Slots, start as usize / 2 + word, packed);
+            }
+        }
+        let record = ServiceRecord { internal: range, external: range, ..ServiceRecord::default() };
+        image.set_record(Table::Services, service, &record);
+    }
+    Ok(())
+}
+
+fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &Ids) -> BTreeSet<u32> {
+    image.next_hops = ids.next_hops.iter().map(|(address, id)| (id, *address)).collect();
+    let mut serving = BTreeSet::new();
+    for variant in variants {
+        for backend in &variant.backends {
+            let id = ids.backends.id(&variant.backend_key(backend.address));
+            let address = backend.address.ip();
+            let mut flags = 0;
+            if backend.serving || backend.ready {
+                flags |= BackendRecord::SERVING;
+                serving.insert(id);
+            }
+            let record = BackendRecord {
+                address: octets(address),
+                port: backend.address.port().to_be_bytes(),
+                flags,
+                next_hop: ids.next_hops.get(&address).unwrap_or(0),
+                ..BackendRecord::default()
+            };
+            image.set_record(Table::Backends, id, &record);
+        }
+    }
+    serving
+}
+
+fn backend_set(world: &World, service: &str) -> Key {
+    let name = world.services.get(service).map(|service| service.backend_set.clone());
+    Key { kind: Kind::BackendSet, name: name.unwrap_or_default() }
+}
+
+/// IPv4 in the first four bytes, the rest zero.
+fn octets(address: IpAddr) -> [u8; 16] {
+    let mut octets = [0; 16];
+    match address {
+        IpAddr::V4(address) => octets[..4].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => octets = address.octets(),
+    }
+    octets
+}

@@ -1,0 +1,105 @@
+//! Where each service's slots lie in the one slot array.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Service records by id, each with the first slot and their number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Places(BTreeMap<u32, (u32, u32)>);
+
+/// The slots do not fit, however they are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full {
+    pub needed: usize,
+}
+
+impl Places {
+    /// Lays out ranges of the given sizes by service. What kept its size keeps its place; the
+    /// rest takes the first gap that is large enough. When none is, all are laid out anew.
+    pub(super) fn assign(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> Result<(), Full> {
+        self.0.retain(|service, (start, size)| {
+            sizes.get(service) == Some(size) && *start + aligned(*size) <= room
+        });
+        if self.fill(sizes, room) {
+            return Ok(());
+        }
+        self.0.clear();
+        if self.fill(sizes, room) {
+            return Ok(());
+        }
+        Err(Full { needed: sizes.values().map(|size| aligned(*size) as usize).sum() })
+    }
+
+    /// The first slot of a service that has any.
+    pub(super) fn start(&self, service: u32) -> u32 {
+        self.0[&service].0
+    }
+
+    fn fill(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> bool {
+        let mut gaps = self.gaps(room);
+        for (service, size) in sizes {
+            if self.0.contains_key(service) {
+                continue;
+            }
+            let length = aligned(*size);
+            let Some(index) = gaps.iter().position(|(_, free)| *free >= length) else {
+                return false;
+            };
+            let (start, free) = gaps[index];
+            self.0.insert(*service, (start, *size));
+            if free == length {
+                gaps.remove(index);
+            } else {
+                gaps[index] = (start + length, free - length);
+            }
+        }
+        true
+    }
+
+    fn gaps(&self, room: u32) -> Vec<(u32, u32)> {
+        let mut held: Vec<_> = self.0.values().copied().collect();
+        held.sort_unstable();
+        let mut gaps = Vec::new();
+        let mut free = 0;
+        for (start, size) in held {
+            gaps.push((free, start - free));
+            free = start + aligned(size);
+        }
+        gaps.push((free, room.saturating_sub(free)));
+        gaps.retain(|(_, length)| *length > 0);
+        gaps
+    }
+}
+
+/// Services do not share words of two slots.
+fn aligned(size: u32) -> u32 {
+    size.next_multiple_of(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_kept_and_gaps_are_filled() {
+        let mut places = Places::default();
+        let steps: &[(&str, &[(u32, u32)], &[(u32, u32)])] = &[
+            ("first", &[(1, 4), (2, 3), (3, 6)], &[(1, 0), (2, 4), (3, 8)]),
+            ("one grows", &[(1, 4), (2, 6), (3, 6)], &[(1, 0), (2, 14), (3, 8)]),
+            (
+                "its gap is used",
+                &[(1, 4), (2, 6), (3, 6), (4, 1)],
+                &[(1, 0), (2, 14), (3, 8), (4, 4)],
+            ),
+            ("packed anew", &[(1, 4), (3, 6), (5, 10)], &[(1, 0), (3, 4), (5, 10)]),
+        ];
+        for (name, sizes, starts) in steps {
+            places.assign(&sizes.iter().copied().collect(), 20).unwrap();
+            for (service, start) in *starts {
+                assert_eq!(places.start(*service), *start, "{name}: {service}");
+            }
+        }
+        assert_eq!(places.assign(&BTreeMap::from([(1, 19), (2, 1)]), 20), Err(Full { needed: 22 }));
+    }
+}

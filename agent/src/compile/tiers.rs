@@ -1,0 +1,117 @@
+//! The tiers' semantics: from the rules that match a peer to what that peer may do.
+
+use std::collections::HashMap;
+
+use super::{ports::Ports, sets::Selection};
+use crate::model::{Action, Policy, Rule, Tier};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Ingress,
+    Egress,
+}
+
+impl Direction {
+    pub(super) const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    pub(super) fn rules(self, policy: &Policy) -> Option<&[Rule]> {
+        match self {
+            Self::Ingress => policy.ingress.as_deref(),
+            Self::Egress => policy.egress.as_deref(),
+        }
+    }
+}
+
+/// All rules that judge one direction of some endpoint, in order.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    lines: Vec<Line>,
+    /// Some policy of the network tier speaks of this direction.
+    isolated: bool,
+    /// Lines that match every peer, and lines by the sets that they name; ascending.
+    always: Vec<u32>,
+    by_set: HashMap<u32, Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    tier: Tier,
+    action: Action,
+    ports: Ports,
+}
+
+impl Chain {
+    /// `policies` are in the order of tiers, priorities and names.
+    pub(super) fn new(policies: &[&Policy], direction: Direction, sets: &Selection<'_>) -> Self {
+        let mut chain = Self::default();
+        for policy in policies {
+            let Some(rules) = direction.rules(policy) else { continue };
+            chain.isolated |= policy.tier == Tier::Network;
+            for rule in rules {
+                let ports = Ports::of_rule(rule.ports.as_deref());
+                chain.push(rule, Line { tier: policy.tier, action: rule.action, ports }, sets);
+            }
+        }
+        chain
+    }
+
+    fn push(&mut self, rule: &Rule, line: Line, sets: &Selection<'_>) {
+        let index = self.lines.len() as u32;
+        match &rule.peers {
+            None => self.always.push(index),
+            Some(names) => {
+                for set in names.iter().filter_map(|name| sets.set(name)) {
+                    self.by_set.entry(set).or_default().push(index);
+                }
+            }
+        }
+        self.lines.push(line);
+    }
+
+    /// The lines that match a peer that is in exactly these sets, in order.
+    pub(super) fn matching(&self, members: &[u32]) -> Vec<u32> {
+        let mut matching = self.always.clone();
+        matching.extend(members.iter().filter_map(|set| self.by_set.get(set)).flatten());
+        matching.sort_unstable();
+        matching.dedup();
+        matching
+    }
+
+    /// What a peer that these lines match may do.
+    pub(super) fn allowed(&self, matching: &[u32]) -> Ports {
+        let of = |tier: Tier| {
+            matching
+                .iter()
+                .map(|line| &self.lines[*line as usize])
+                .filter(move |line| line.tier == tier)
+        };
+        let (accepted, open) = first_match(of(Tier::Admin), Ports::all());
+        let decided = if self.isolated {
+            of(Tier::Network)
+                .fold(Ports::none(), |union, line| union.union(&line.ports))
+                .intersection(&open)
+        } else {
+            let (accepted, open) = first_match(of(Tier::Baseline), open);
+            accepted.union(&open)
+        };
+        accepted.union(&decided)
+    }
+}
+
+/// Goes through an ordered tier; gives what it accepts and what it leaves to the next.
+fn first_match<'l>(lines: impl Iterator<Item = &'l Line>, mut undecided: Ports) -> (Ports, Ports) {
+    let (mut accepted, mut passed) = (Ports::none(), Ports::none());
+    for line in lines {
+        if undecided.is_none() {
+            break;
+        }
+        let matched = line.ports.intersection(&undecided);
+        undecided = undecided.minus(&matched);
+        match line.action {
+            Action::Accept => accepted = accepted.union(&matched),
+            Action::Pass => passed = passed.union(&matched),
+            Action::Deny => {}
+        }
+    }
+    (accepted, passed.union(&undecided))
+}
