@@ -108,7 +108,7 @@ pub struct Prefix6Key {
     pub prefix_len: u32,
     pub side: u8,
     pub address: [u8; 16],
-    pub padding: [u8; 3],
+    pub padding: [u8; 7],
 }
 
 impl Prefix6Key {

@@ -14,6 +14,7 @@ pub mod port;
 pub mod reason;
 pub mod record;
 pub mod table;
+pub mod tail;
 
 /// Changes with any layout in this crate; map names carry it and [`control::Control`] holds it.
 pub const ABI_VERSION: u32 = 1;

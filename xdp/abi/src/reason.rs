@@ -49,6 +49,8 @@ reasons! {
         Forwarded = 8 "forwarded",
         /// Answered by us for a service without backends.
         Rejected = 9 "rejected",
+        /// A later fragment between ends that may exchange anything.
+        Fragment = 10 "fragment",
     }
 }
 
@@ -65,7 +67,7 @@ reasons! {
         /// An IPv6 extension-header chain longer than the walk.
         ExtensionChain = 69 "extension_chain",
         /// A later fragment, or a first one that would need translation.
-        Fragment = 70 "fragment",
+        Fragment = 70 "fragment_denied",
         /// Loopback, multicast or unspecified source, or loopback destination.
         Martian = 71 "martian",
         /// A local workload's or this node's own address as source from outside.
@@ -93,6 +95,12 @@ reasons! {
         Rewrite = 84 "rewrite",
         /// A reject answer could not be built, or would answer an answer.
         Reject = 85 "reject",
+        /// The reverse tuple already belongs to another flow.
+        FlowConflict = 86 "flow_conflict",
+        /// To a workload's port with an address that is not the workload's.
+        ForeignDestination = 87 "foreign_destination",
+        /// The flow's entry was replaced while the packet was being handled.
+        FlowRace = 88 "flow_race",
     }
 }
 

@@ -1,1 +1,35 @@
+//! What ZoneGate decides about a packet, and nothing of where the packet or the tables live.
+//!
+//! The same code runs in the kernel's programs, in host tests and in offline checks: it is
+//! generic over [`Packet`] (access to one frame) and [`Tables`] (the maps, laid out as the `abi`
+//! crate says). IPv4 and IPv6 share every function through [`Address`].
+//!
+//! The way of a packet: [`parse`] → [`flow`] table hit → [`rewrite`] and forward; on a miss
+//! [`decide`] classifies ([`classify`]), translates ([`service`]), judges ([`policy`]) and opens
+//! the flow.
+#![cfg_attr(not(any(test, loom)), no_std)]
 
+mod address;
+pub mod checksum;
+mod classify;
+mod decide;
+pub mod flow;
+mod hook;
+mod packet;
+pub mod parse;
+mod policy;
+mod reject;
+mod rewrite;
+mod service;
+mod tables;
+mod tuple;
+mod word;
+mod word16;
+
+pub use address::{Address, V4, V6};
+pub use decide::decide;
+pub use hook::{Hook, Verdict, run};
+pub use packet::{Field, Packet, Unit};
+pub use tables::{Context, Tables};
+pub use tuple::{Port, Tuple, protocol};
+pub use word::Word;

@@ -1,0 +1,20 @@
+//! Tail calls: which slot of which program array holds which slow path.
+//!
+//! Every load of the programs gets arrays of its own, pinned with it: an array that nobody holds
+//! is emptied by the kernel, and an empty slot drops packets.
+
+pub const XDP_MAP: &str = "zg1_tail_xdp";
+pub const XDP_SLOTS: u32 = 2;
+pub const UPLINK_INGRESS_MISS4: u32 = 0;
+pub const UPLINK_INGRESS_MISS6: u32 = 1;
+
+pub const TC_MAP: &str = "zg1_tail_tc";
+pub const TC_SLOTS: u32 = 4;
+pub const WORKLOAD_INGRESS_MISS4: u32 = 0;
+pub const WORKLOAD_INGRESS_MISS6: u32 = 1;
+pub const WORKLOAD_EGRESS_MISS4: u32 = 2;
+pub const WORKLOAD_EGRESS_MISS6: u32 = 3;
+
+/// The mark of a packet that one of our tc hooks sent to another interface: the hook there has
+/// nothing left to judge. Packets lose it when they leave the node's network namespace.
+pub const JUDGED_MARK: u32 = 0x5a47_0001;

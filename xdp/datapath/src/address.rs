@@ -1,0 +1,332 @@
+//! What differs between IPv4 and IPv6, and nothing else.
+
+use abi::{
+    address::{Address6Key, CHUNK, LEVEL1, Leaf, Prefix6Key},
+    control::Control,
+    flow::{WAYS, WORDS4, WORDS6},
+    frontend::FrontendKey,
+    table::Table,
+};
+
+use crate::{
+    Context, Packet, Tables, checksum,
+    parse::{self, Network},
+    tuple::Port,
+};
+use abi::reason::DropReason;
+
+/// An IPv4 address as it lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct V4(u32);
+
+/// An IPv6 address as it lies in memory, in two words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct V6([u64; 2]);
+
+/// An IPv4 or IPv6 address. Words, not byte arrays: the compiler for the kernel keeps arrays of
+/// bytes one byte to a register.
+pub trait Address: Copy + Eq + 'static {
+    /// One flow entry.
+    type Entry<W: 'static>: AsRef<[W]> + 'static;
+
+    const V6: bool;
+    /// Words that a pair of addresses takes in a flow entry.
+    const PAIR: usize;
+
+    /// Two addresses as they lie in a flow entry, the first [`Self::PAIR`] words used.
+    fn pair(source: Self, destination: Self) -> [u64; 4];
+    fn unpair(words: [u64; 4]) -> (Self, Self);
+
+    /// The unfolded one's complement sum of the address.
+    fn sum(self) -> u32;
+
+    /// Reads and checks the network header at `offset`.
+    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason>;
+
+    /// Reads a network header that an ICMP error quotes; lengths are not checked, because it is
+    /// cut short.
+    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason>;
+
+    /// Looks the address up.
+    fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf>;
+
+    /// The key of a service address on the given side.
+    fn frontend_key(self, port: Port, protocol: u8, side: u32) -> FrontendKey;
+
+    /// From the first bytes of a 16-byte field.
+    fn from_field(field: &[u8; 16]) -> Self;
+
+    /// Reads the source address of the network header at `offset`, and the destination.
+    fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)>;
+
+    /// Writes both addresses into the network header at `offset`.
+    fn store_pair<P: Packet>(packet: &mut P, offset: u32, source: Self, destination: Self) -> bool;
+
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]>;
+    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]>;
+    fn flow_mask(control: &Control) -> u32;
+
+    /// Loopback, unspecified and multicast: what no host may send a routed packet from.
+    fn is_martian_source(self) -> bool;
+    fn is_loopback(self) -> bool;
+    /// Multicast, broadcast or IPv6 link-local: never routed, so never policy's business. IPv4
+    /// link-local is not among them: clouds serve credentials there.
+    fn is_local_scope(self) -> bool;
+}
+
+impl V4 {
+    #[inline(always)]
+    pub const fn new(bytes: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(bytes))
+    }
+
+    /// The address as a number: its first byte is the most significant.
+    #[inline(always)]
+    const fn number(self) -> u32 {
+        u32::from_be(self.0)
+    }
+}
+
+impl V6 {
+    #[inline(always)]
+    pub const fn new([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> Self {
+        Self([
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+        ])
+    }
+
+    #[inline(always)]
+    fn bytes(self) -> [u8; 16] {
+        // SAFETY: two words are sixteen bytes, and any bytes are an array of bytes.
+        unsafe { core::mem::transmute(self.0) }
+    }
+
+    /// The first two bytes as a number.
+    #[inline(always)]
+    const fn prefix(self) -> u16 {
+        let [high, _] = self.0;
+        (u64::from_be(high) >> 48) as u16
+    }
+}
+
+impl Address for V4 {
+    type Entry<W: 'static> = [W; WORDS4];
+
+    const V6: bool = false;
+    const PAIR: usize = 1;
+
+    #[inline(always)]
+    fn pair(source: Self, destination: Self) -> [u64; 4] {
+        let (V4(source), V4(destination)) = (source, destination);
+        let word = if cfg!(target_endian = "little") {
+            source as u64 | (destination as u64) << 32
+        } else {
+            (source as u64) << 32 | destination as u64
+        };
+        [word, 0, 0, 0]
+    }
+
+    #[inline(always)]
+    fn unpair([word, ..]: [u64; 4]) -> (Self, Self) {
+        let (low, high) = (V4(word as u32), V4((word >> 32) as u32));
+        if cfg!(target_endian = "little") { (low, high) } else { (high, low) }
+    }
+
+    #[inline(always)]
+    fn sum(self) -> u32 {
+        checksum::halves(self.0)
+    }
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
+        parse::ipv4(packet, offset, true)
+    }
+
+    #[inline(always)]
+    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
+        parse::ipv4(packet, offset, false)
+    }
+
+    #[inline(always)]
+    fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf> {
+        let number = self.number();
+        let step = |word: u32| tables.word(Table::Addresses4, word).map(Leaf);
+        let chunk = |chunk: u32, byte: u32| {
+            (LEVEL1 as u32).wrapping_add(chunk.wrapping_mul(CHUNK as u32)).wrapping_add(byte)
+        };
+        let leaf = step(number >> 16)?;
+        let Some(second) = leaf.as_chunk() else { return Some(leaf) };
+        let leaf = step(chunk(second, number >> 8 & 0xff))?;
+        let Some(third) = leaf.as_chunk() else { return Some(leaf) };
+        step(chunk(third, number & 0xff))
+    }
+
+    #[inline(always)]
+    fn frontend_key(self, port: Port, protocol: u8, side: u32) -> FrontendKey {
+        let [a, b, c, d] = self.0.to_ne_bytes();
+        let address = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        FrontendKey { address, port: port.0.to_ne_bytes(), protocol, side: side as u8 }
+    }
+
+    #[inline(always)]
+    fn from_field(&[a, b, c, d, ..]: &[u8; 16]) -> Self {
+        Self::new([a, b, c, d])
+    }
+
+    #[inline(always)]
+    fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
+        Some((V4(packet.load(offset + 12)?), V4(packet.load(offset + 16)?)))
+    }
+
+    #[inline(always)]
+    fn store_pair<P: Packet>(packet: &mut P, offset: u32, source: Self, destination: Self) -> bool {
+        packet.store(offset + 12, source.0) && packet.store(offset + 16, destination.0)
+    }
+
+    #[inline(always)]
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]> {
+        tables.flows4(bucket)
+    }
+
+    #[inline(always)]
+    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]> {
+        tables.stats4(bucket)
+    }
+
+    #[inline(always)]
+    fn flow_mask(control: &Control) -> u32 {
+        control.flow4_mask
+    }
+
+    #[inline(always)]
+    fn is_martian_source(self) -> bool {
+        let first = self.number() >> 24;
+        first == 127 || first >= 224 || first == 0
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self.number() >> 24 == 127
+    }
+
+    #[inline(always)]
+    fn is_local_scope(self) -> bool {
+        self.number() >> 24 >= 224
+    }
+}
+
+impl Address for V6 {
+    type Entry<W: 'static> = [W; WORDS6];
+
+    const V6: bool = true;
+    const PAIR: usize = 4;
+
+    #[inline(always)]
+    fn pair(V6([a, b]): Self, V6([c, d]): Self) -> [u64; 4] {
+        [a, b, c, d]
+    }
+
+    #[inline(always)]
+    fn unpair([a, b, c, d]: [u64; 4]) -> (Self, Self) {
+        (V6([a, b]), V6([c, d]))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> u32 {
+        let [high, low] = self.0;
+        checksum::quarters(high) + checksum::quarters(low)
+    }
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
+        parse::ipv6(packet, offset, true)
+    }
+
+    #[inline(always)]
+    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
+        parse::ipv6(packet, offset, false)
+    }
+
+    #[inline(always)]
+    fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf> {
+        let key = Address6Key { address: self.bytes(), side: tables.side };
+        if let Some(leaf) = tables.tables.address6(&key) {
+            return Some(leaf);
+        }
+        if tables.control.flags & Control::PREFIXES6 == 0 {
+            return Some(Leaf::default());
+        }
+        let key = Prefix6Key {
+            prefix_len: Prefix6Key::SIDE_BITS + 128,
+            side: tables.side as u8,
+            address: self.bytes(),
+            padding: [0; 7],
+        };
+        Some(tables.tables.prefix6(&key).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn frontend_key(self, port: Port, protocol: u8, side: u32) -> FrontendKey {
+        FrontendKey {
+            address: self.bytes(),
+            port: port.0.to_ne_bytes(),
+            protocol,
+            side: side as u8 | FrontendKey::V6,
+        }
+    }
+
+    #[inline(always)]
+    fn from_field(field: &[u8; 16]) -> Self {
+        Self::new(*field)
+    }
+
+    #[inline(always)]
+    fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
+        let source = V6([packet.load(offset + 8)?, packet.load(offset + 16)?]);
+        Some((source, V6([packet.load(offset + 24)?, packet.load(offset + 32)?])))
+    }
+
+    #[inline(always)]
+    fn store_pair<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        V6([a, b]): Self,
+        V6([c, d]): Self,
+    ) -> bool {
+        packet.store(offset + 8, a)
+            && packet.store(offset + 16, b)
+            && packet.store(offset + 24, c)
+            && packet.store(offset + 32, d)
+    }
+
+    #[inline(always)]
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]> {
+        tables.flows6(bucket)
+    }
+
+    #[inline(always)]
+    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]> {
+        tables.stats6(bucket)
+    }
+
+    #[inline(always)]
+    fn flow_mask(control: &Control) -> u32 {
+        control.flow6_mask
+    }
+
+    #[inline(always)]
+    fn is_martian_source(self) -> bool {
+        self.prefix() >> 8 == 0xff || self.is_loopback() || self.0 == [0, 0]
+    }
+
+    #[inline(always)]
+    fn is_loopback(self) -> bool {
+        self.0 == [0, 1_u64.to_be()]
+    }
+
+    #[inline(always)]
+    fn is_local_scope(self) -> bool {
+        self.prefix() >> 8 == 0xff || self.prefix() & 0xffc0 == 0xfe80
+    }
+}

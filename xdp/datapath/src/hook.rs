@@ -1,0 +1,219 @@
+//! The fast path: what each hook does with a packet of a known flow.
+
+use abi::{
+    control::Timeouts,
+    flow::{kind, seen},
+    next_hop::NextHop,
+    reason::{DropReason, PassReason},
+};
+
+use crate::{
+    Address, Context, Packet, Tables, Word,
+    flow::{
+        self, Hit, Looks,
+        bucket::idle,
+        entry::Target,
+        table::{Found, account},
+    },
+    parse::{Kind, Parsed, tcp},
+    rewrite,
+    tuple::protocol,
+};
+
+/// Where a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// XDP on the NIC: from the wire.
+    UplinkIngress,
+    /// tc on the NIC: to the wire.
+    UplinkEgress,
+    /// tc on the host side of a workload's port: from the workload.
+    WorkloadIngress,
+    /// tc on the host side of a workload's port: to the workload.
+    WorkloadEgress,
+}
+
+impl Hook {
+    /// Packets here come from outside the kernel, and may be sent on without it.
+    #[inline(always)]
+    const fn is_inbound(self) -> bool {
+        matches!(self, Self::UplinkIngress | Self::WorkloadIngress)
+    }
+}
+
+/// What to do with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The kernel goes on with it.
+    Pass(PassReason),
+    Drop(DropReason),
+    /// Out of the interface it came in by.
+    Transmit(PassReason),
+    /// Out of another interface, by index.
+    Redirect(u32, PassReason),
+    /// The slow path decides: [`crate::decide`].
+    Miss,
+}
+
+/// Handles a packet of a flow that was judged under the tables in force; anything else is a
+/// [`Verdict::Miss`]. `interface` is the index of the interface the hook is on.
+#[inline(always)]
+pub fn run<A: Address, P: Packet, T: Tables>(
+    hook: Hook,
+    interface: u32,
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    tables: &T,
+) -> Verdict {
+    let context = match Context::new(hook, interface, tables) {
+        Ok(context) => context,
+        Err(verdict) => return verdict,
+    };
+    if !matches!(parsed.kind, Kind::Flow | Kind::Portless) {
+        return if hook == Hook::UplinkEgress {
+            Verdict::Pass(PassReason::NotOurs)
+        } else {
+            Verdict::Miss
+        };
+    }
+    let Some(found) = flow::find(&context, &parsed.tuple) else {
+        return match hook {
+            Hook::UplinkEgress => Verdict::Pass(PassReason::NotOurs),
+            Hook::WorkloadEgress if is_translated_earlier(&context, parsed) => {
+                Verdict::Pass(PassReason::Established)
+            }
+            _ => Verdict::Miss,
+        };
+    };
+    let looks = found.hit.looks();
+    let target = found.hit.target();
+    // Whatever leaves by the uplink was looked at where it came in.
+    if hook != Hook::UplinkEgress && needs_a_look(&context, &found.hit, looks, target, parsed) {
+        return Verdict::Miss;
+    }
+    forward(packet, parsed, &context, &found, PassReason::Established)
+}
+
+/// Whether this is the forward direction of a judged flow whose destination another hook has
+/// already translated: then its replies are known.
+#[inline(always)]
+fn is_translated_earlier<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    parsed: &Parsed<A>,
+) -> bool {
+    let Some(found) = flow::find(context, &parsed.tuple.reversed()) else { return false };
+    let target = found.hit.target();
+    target.is_reply() && target.is_translated() && is_judged(context, &found.hit)
+}
+
+/// Whether the entry's verdict is of the policy and services in force.
+#[inline(always)]
+fn is_judged<A: Address, W: Word>(context: &Context<'_, impl Tables>, hit: &Hit<'_, A, W>) -> bool {
+    let epochs = hit.epochs();
+    context.epoch(epochs.source, epochs.destination) == Some(epochs.sum)
+}
+
+/// Whether the slow path has to see the packet: policy or services changed, the entry is due for
+/// a refresh, its first reply comes by, or a closed connection is opened again.
+#[inline(always)]
+fn needs_a_look<A: Address, W: Word>(
+    context: &Context<'_, impl Tables>,
+    hit: &Hit<'_, A, W>,
+    looks: Looks,
+    target: Target,
+    parsed: &Parsed<A>,
+) -> bool {
+    let Timeouts { refresh, .. } = context.control.timeouts;
+    idle(looks.seen, context.tables.now()) > refresh
+        || (target.is_reply() && looks.state & seen::ANSWERED == 0)
+        || (parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+            && parsed.tuple.protocol == protocol::TCP)
+        || !is_judged(context, hit)
+}
+
+/// Translates a packet of a flow and sends it on.
+///
+/// The forward direction is translated where it comes in, so that the kernel sees client and
+/// backend. Replies are translated where they go out, or where they come in if they are sent on
+/// past the kernel.
+#[inline(always)]
+pub fn forward<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    context: &Context<'_, T>,
+    found: &Found<'_, A, T>,
+    reason: PassReason,
+) -> Verdict {
+    let Context { hook, interface, .. } = *context;
+    let target = found.hit.target();
+    let looks = found.hit.looks();
+    let rewrite = found.hit.rewrite();
+    if !found.hit.is_current() {
+        return Verdict::Drop(DropReason::FlowRace);
+    }
+    let hairpin = target.kind & kind::SNAT != 0 && hook == Hook::WorkloadIngress;
+    let hop =
+        if hook.is_inbound() { usable_hop(context, looks.next_hop, packet, parsed) } else { None };
+    let here = match (target.is_reply(), hook.is_inbound()) {
+        (true, true) => hairpin || hop.is_some(),
+        (reply, inbound) => reply != inbound,
+    };
+    if here && target.is_translated() {
+        if parsed.first_fragment {
+            return Verdict::Drop(DropReason::Fragment);
+        }
+        if let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
+            return Verdict::Drop(reason);
+        }
+    }
+    note_end(&found.hit, looks, parsed);
+    // Once on its way through the node: what its own processes send is not counted.
+    if hook.is_inbound() {
+        account(context, found, parsed.length);
+    }
+    if hairpin {
+        return match rewrite::turn_around(packet) {
+            Ok(()) => Verdict::Transmit(reason),
+            Err(reason) => Verdict::Drop(reason),
+        };
+    }
+    let Some(hop) = hop else { return Verdict::Pass(reason) };
+    // From the wire only back to it: whether another NIC takes XDP frames is not known here.
+    if hook == Hook::UplinkIngress && hop.interface != interface {
+        return Verdict::Pass(reason);
+    }
+    match rewrite::address_frame(packet, parsed, &hop) {
+        Ok(()) if hop.interface == interface => Verdict::Transmit(reason),
+        Ok(()) => Verdict::Redirect(hop.interface, reason),
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// The next hop, if the packet may be sent there without the kernel: it answers expired hop
+/// limits and packets that are too large.
+#[inline(always)]
+fn usable_hop<A: Address, P: Packet, T: Tables>(
+    context: &Context<'_, T>,
+    id: u32,
+    packet: &P,
+    parsed: &Parsed<A>,
+) -> Option<NextHop> {
+    if id == 0 || parsed.ttl <= 1 {
+        return None;
+    }
+    let hop = *context.tables.next_hop(id)?;
+    let [.., usable, _] = hop.destination;
+    let headers = parsed.transport - parsed.network;
+    (usable == 1 && packet.wire_length(parsed.length, headers) <= hop.mtu).then_some(hop)
+}
+
+/// Records that a TCP direction has ended, which shortens the flow's life.
+#[inline(always)]
+fn note_end<A: Address, W: Word>(hit: &Hit<'_, A, W>, looks: Looks, parsed: &Parsed<A>) {
+    if parsed.tcp_flags & (tcp::FIN | tcp::RST) == 0 {
+        return;
+    }
+    let fin = (parsed.tcp_flags & tcp::FIN != 0) as u8 * seen::FIN;
+    let rst = (parsed.tcp_flags & tcp::RST != 0) as u8 * seen::RST;
+    hit.set_looks(looks, Looks { state: looks.state | fin | rst, ..looks });
+}

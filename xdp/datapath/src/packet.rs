@@ -1,0 +1,57 @@
+//! Access to one frame.
+
+/// Which words of a transport checksum changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Addresses: in the pseudo header, so a partial checksum covers them.
+    Addresses,
+    /// Ports: in the segment, so a partial checksum does not cover them yet.
+    Ports,
+}
+
+/// What is read and written at once: an unsigned integer of any alignment.
+pub trait Unit: Copy {}
+
+impl Unit for u8 {}
+impl Unit for u16 {}
+impl Unit for u32 {}
+impl Unit for u64 {}
+
+/// A frame that can be read, written and resized. Offsets are from the Ethernet header.
+pub trait Packet {
+    /// Length of the frame in bytes.
+    fn len(&self) -> u32;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads an unsigned integer as it lies in memory, which is network order; `None` where the
+    /// frame ends before.
+    fn load<U: Unit>(&self, offset: u32) -> Option<U>;
+
+    /// Writes an unsigned integer as it is to lie in memory; `false` where the frame ends before.
+    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool;
+
+    /// Adds `delta` to what the transport checksum at `offset` covers. With `zero_is_none` (UDP)
+    /// a field of zero stays, and a result of zero becomes 0xffff (RFC 768).
+    fn update_checksum(
+        &mut self,
+        offset: u32,
+        delta: u16,
+        field: Field,
+        zero_is_none: bool,
+    ) -> bool;
+
+    /// Makes the frame `len` bytes long; the content beyond the old end is unspecified. `false`
+    /// where that is not possible.
+    fn resize(&mut self, len: u32) -> bool;
+
+    /// The largest IP packet that this frame puts on a wire, for an IP packet of `length` bytes
+    /// with `headers` bytes before the transport header: less than `length` where the kernel
+    /// will segment it.
+    fn wire_length(&self, length: u32, headers: u32) -> u32 {
+        let _ = headers;
+        length
+    }
+}

@@ -1,0 +1,314 @@
+//! From bytes to a tuple, once per program.
+//!
+//! Malformed input is an error with its own reason; what is merely not ours is a value.
+
+use abi::reason::DropReason;
+
+use crate::{
+    Address, Packet, Tuple,
+    address::{V4, V6},
+    tuple::{Port, protocol},
+};
+
+/// Length of an Ethernet header without tags.
+pub const ETHERNET: u32 = 14;
+/// IPv6 extension headers walked before a chain counts as hostile.
+const MAX_EXTENSIONS: usize = 4;
+
+/// What follows the Ethernet header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Ipv4(u32),
+    Ipv6(u32),
+    Other,
+}
+
+/// A network header that was checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Network<A> {
+    pub source: A,
+    pub destination: A,
+    pub protocol: u8,
+    /// Offset of the transport header in the frame.
+    pub transport: u32,
+    /// Length of the IP packet in bytes, header included.
+    pub length: u32,
+    pub ttl: u8,
+    pub fragment: Fragment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fragment {
+    Whole,
+    First,
+    Later,
+}
+
+/// What kind of transport payload a packet has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// TCP, UDP, SCTP with ports, or an echo exchange with its identifier: has a flow.
+    Flow,
+    /// A protocol without ports, or ICMP that is neither echo nor error: a flow by addresses.
+    Portless,
+    /// An ICMP error; the quoted packet begins at this offset.
+    IcmpError(u32),
+    /// Neighbour discovery, multicast listener reports and router advertisements.
+    LocalControl { router_advertisement: bool },
+    /// A fragment after the first: no transport header.
+    LaterFragment,
+}
+
+/// A packet's tuple and where its parts are.
+#[derive(Debug, Clone, Copy)]
+pub struct Parsed<A> {
+    pub tuple: Tuple<A>,
+    pub kind: Kind,
+    pub network: u32,
+    pub transport: u32,
+    pub length: u32,
+    pub ttl: u8,
+    /// TCP flags, zero for other protocols.
+    pub tcp_flags: u8,
+    pub first_fragment: bool,
+}
+
+pub mod tcp {
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const ACK: u8 = 0x10;
+}
+
+/// Reads the Ethernet header and up to two VLAN tags (802.1Q, 802.1ad).
+#[inline(always)]
+pub fn link<P: Packet>(packet: &P) -> Result<Link, DropReason> {
+    let ethertype = |offset| packet.load::<u16>(offset).map(u16::from_be);
+    let mut offset = ETHERNET;
+    let mut kind = ethertype(12).ok_or(DropReason::TruncatedEthernet)?;
+    for _ in 0..2 {
+        if !is_vlan(kind) {
+            break;
+        }
+        kind = ethertype(offset + 2).ok_or(DropReason::TruncatedEthernet)?;
+        offset += 4;
+    }
+    match kind {
+        0x0800 => Ok(Link::Ipv4(offset)),
+        0x86dd => Ok(Link::Ipv6(offset)),
+        _ if is_vlan(kind) => Err(DropReason::TooManyVlanTags),
+        _ => Ok(Link::Other),
+    }
+}
+
+#[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    ethertype == 0x8100 || ethertype == 0x88a8
+}
+
+/// Reads network and transport headers.
+#[inline(always)]
+pub fn packet<A: Address, P: Packet>(packet: &P, offset: u32) -> Result<Parsed<A>, DropReason> {
+    let header = A::parse(packet, offset)?;
+    let mut parsed = Parsed {
+        tuple: Tuple {
+            source: header.source,
+            destination: header.destination,
+            source_port: Port::default(),
+            destination_port: Port::default(),
+            protocol: header.protocol,
+        },
+        kind: Kind::Portless,
+        network: offset,
+        transport: header.transport,
+        length: header.length,
+        ttl: header.ttl,
+        tcp_flags: 0,
+        first_fragment: header.fragment == Fragment::First,
+    };
+    if header.fragment == Fragment::Later {
+        parsed.kind = Kind::LaterFragment;
+        return Ok(parsed);
+    }
+    let transport = header.transport;
+    let fits = |length: u32| {
+        if transport + length <= offset + header.length { Ok(()) } else { Err(TRUNCATED) }
+    };
+    match header.protocol {
+        protocol::TCP => {
+            fits(20)?;
+            parsed.read_ports(packet)?;
+            parsed.tcp_flags = packet.load(transport + 13).ok_or(TRUNCATED)?;
+        }
+        protocol::UDP => {
+            fits(8)?;
+            parsed.read_ports(packet)?;
+        }
+        protocol::SCTP => {
+            fits(12)?;
+            parsed.read_ports(packet)?;
+        }
+        protocol::ICMP if !A::V6 => {
+            fits(8)?;
+            match packet.load::<u8>(transport).ok_or(TRUNCATED)? {
+                8 => parsed.read_echo(packet, true)?,
+                0 => parsed.read_echo(packet, false)?,
+                3 | 11 | 12 => parsed.kind = Kind::IcmpError(transport + 8),
+                _ => {}
+            }
+        }
+        protocol::ICMP6 if A::V6 => {
+            fits(8)?;
+            match packet.load::<u8>(transport).ok_or(TRUNCATED)? {
+                128 => parsed.read_echo(packet, true)?,
+                129 => parsed.read_echo(packet, false)?,
+                1..=4 => parsed.kind = Kind::IcmpError(transport + 8),
+                // RFC 4890: multicast listener discovery and neighbour discovery.
+                kind @ (130..=137 | 143) => {
+                    parsed.kind = Kind::LocalControl { router_advertisement: kind == 134 };
+                }
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    Ok(parsed)
+}
+
+const TRUNCATED: DropReason = DropReason::TruncatedTransport;
+
+impl<A> Parsed<A> {
+    #[inline(always)]
+    fn read_ports<P: Packet>(&mut self, packet: &P) -> Result<(), DropReason> {
+        self.tuple.source_port = Port(packet.load(self.transport).ok_or(TRUNCATED)?);
+        self.tuple.destination_port = Port(packet.load(self.transport + 2).ok_or(TRUNCATED)?);
+        self.kind = Kind::Flow;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn read_echo<P: Packet>(&mut self, packet: &P, request: bool) -> Result<(), DropReason> {
+        let identifier = Port(packet.load(self.transport + 4).ok_or(TRUNCATED)?);
+        (self.tuple.source_port, self.tuple.destination_port) =
+            if request { (identifier, Port::ECHO) } else { (Port::ECHO, identifier) };
+        self.kind = Kind::Flow;
+        Ok(())
+    }
+}
+
+/// The tuple of the packet that an ICMP error at `offset` quotes (RFC 792, RFC 4443).
+#[inline(always)]
+pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>> {
+    let header = A::parse_quoted(packet, offset).ok()?;
+    let transport = header.transport;
+    let (source_port, destination_port) = match header.protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => {
+            (Port(packet.load(transport)?), Port(packet.load(transport + 2)?))
+        }
+        protocol::ICMP | protocol::ICMP6 if matches!(packet.load::<u8>(transport)?, 8 | 128) => {
+            (Port(packet.load(transport + 4)?), Port::ECHO)
+        }
+        _ => return None,
+    };
+    Some(Tuple {
+        source: header.source,
+        destination: header.destination,
+        source_port,
+        destination_port,
+        protocol: header.protocol,
+    })
+}
+
+/// Reads an IPv4 header (RFC 791), options included in its length.
+#[inline(always)]
+pub fn ipv4<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V4>, DropReason> {
+    const TRUNCATED: DropReason = DropReason::TruncatedIp;
+    let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
+    let length = u16::from_be(packet.load(offset + 2).ok_or(TRUNCATED)?) as u32;
+    let fragment = u16::from_be(packet.load(offset + 6).ok_or(TRUNCATED)?);
+    let ttl = packet.load(offset + 8).ok_or(TRUNCATED)?;
+    let protocol = packet.load(offset + 9).ok_or(TRUNCATED)?;
+    let (source, destination) = V4::load_pair(packet, offset).ok_or(TRUNCATED)?;
+    let header_length = (version as u32 & 0xf) * 4;
+    if version >> 4 != 4 || header_length < 20 || length < header_length {
+        return Err(DropReason::MalformedIp);
+    }
+    if whole && offset + length > packet.len() {
+        return Err(DropReason::MalformedIp);
+    }
+    Ok(Network {
+        source,
+        destination,
+        protocol,
+        transport: offset + header_length,
+        length,
+        ttl,
+        fragment: match (fragment & 0x1fff, fragment & 0x2000) {
+            (0, 0) => Fragment::Whole,
+            (0, _) => Fragment::First,
+            _ => Fragment::Later,
+        },
+    })
+}
+
+/// Reads an IPv6 header (RFC 8200) and walks its extension headers.
+#[inline(always)]
+pub fn ipv6<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V6>, DropReason> {
+    const TRUNCATED: DropReason = DropReason::TruncatedIp;
+    let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
+    let payload = u16::from_be(packet.load(offset + 4).ok_or(TRUNCATED)?);
+    let next = packet.load(offset + 6).ok_or(TRUNCATED)?;
+    let ttl = packet.load(offset + 7).ok_or(TRUNCATED)?;
+    let (source, destination) = V6::load_pair(packet, offset).ok_or(TRUNCATED)?;
+    let length = 40 + payload as u32;
+    if version >> 4 != 6 || (whole && offset + length > packet.len()) {
+        return Err(DropReason::MalformedIp);
+    }
+    let mut header = Network {
+        source,
+        destination,
+        protocol: next,
+        transport: offset + 40,
+        length,
+        ttl,
+        fragment: Fragment::Whole,
+    };
+    for _ in 0..MAX_EXTENSIONS {
+        if header.fragment == Fragment::Later || !is_extension(header.protocol) {
+            return Ok(header);
+        }
+        let next = packet.load(header.transport).ok_or(TRUNCATED)?;
+        let extension: u8 = packet.load(header.transport + 1).ok_or(TRUNCATED)?;
+        let size = match header.protocol {
+            FRAGMENT => {
+                let field = u16::from_be(packet.load(header.transport + 2).ok_or(TRUNCATED)?);
+                header.fragment = match (field & 0xfff8, field & 1) {
+                    (0, 0) => Fragment::Whole,
+                    (0, _) => Fragment::First,
+                    _ => Fragment::Later,
+                };
+                8
+            }
+            // RFC 4302: in units of four bytes, minus two.
+            AUTHENTICATION => (extension as u32 + 2) * 4,
+            _ => (extension as u32 + 1) * 8,
+        };
+        header.protocol = next;
+        header.transport += size;
+        if header.transport > offset + length {
+            return Err(DropReason::MalformedIp);
+        }
+    }
+    if is_extension(header.protocol) { Err(DropReason::ExtensionChain) } else { Ok(header) }
+}
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}

@@ -1,0 +1,89 @@
+//! Changes to a frame: translation, link addresses, hop limit.
+
+use abi::{next_hop::NextHop, reason::DropReason};
+
+use crate::{Address, Field, Packet, checksum, flow::Rewrite, parse::Parsed, tuple::protocol};
+
+/// Writes the translated addresses and ports and brings the checksums along (RFC 1624).
+#[inline(always)]
+pub fn translate<A: Address, P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    to: &Rewrite<A>,
+) -> Result<(), DropReason> {
+    let checksum = match parsed.tuple.protocol {
+        protocol::TCP => parsed.transport + 16,
+        protocol::UDP => parsed.transport + 6,
+        _ => return Err(DropReason::Rewrite),
+    };
+    let udp = parsed.tuple.protocol == protocol::UDP;
+    let done = write_addresses(packet, parsed.network, to)
+        && write_ports(packet, parsed.transport, to)
+        && packet.update_checksum(checksum, to.address_delta, Field::Addresses, udp)
+        && packet.update_checksum(checksum, to.port_delta, Field::Ports, udp);
+    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+}
+
+#[inline(always)]
+fn write_addresses<A: Address, P: Packet>(packet: &mut P, network: u32, to: &Rewrite<A>) -> bool {
+    A::store_pair(packet, network, to.source, to.destination)
+        && (A::V6 || update_header(packet, network + 10, to.address_delta))
+}
+
+#[inline(always)]
+fn write_ports<A: Address, P: Packet>(packet: &mut P, transport: u32, to: &Rewrite<A>) -> bool {
+    packet.store(transport, to.source_port.0) && packet.store(transport + 2, to.destination_port.0)
+}
+
+/// Adds `delta` to what the IPv4 header checksum at `offset` covers.
+#[inline(always)]
+fn update_header<P: Packet>(packet: &mut P, offset: u32, delta: u16) -> bool {
+    let Some(field) = packet.load::<u16>(offset) else { return false };
+    packet.store(offset, checksum::update(field, delta))
+}
+
+/// Addresses the frame to a next hop and takes one from the hop limit.
+#[inline(always)]
+pub fn address_frame<A: Address, P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    hop: &NextHop,
+) -> Result<(), DropReason> {
+    let [a, b, c, d, e, f, _, _] = hop.destination;
+    let [g, h, i, j, k, l, _, _] = hop.source;
+    let done = packet.store(0, u32::from_ne_bytes([a, b, c, d]))
+        && packet.store(4, u32::from_ne_bytes([e, f, g, h]))
+        && packet.store(8, u32::from_ne_bytes([i, j, k, l]))
+        && decrement_ttl::<A, P>(packet, parsed.network);
+    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+}
+
+#[inline(always)]
+fn decrement_ttl<A: Address, P: Packet>(packet: &mut P, network: u32) -> bool {
+    if A::V6 {
+        let Some(ttl) = packet.load::<u8>(network + 7) else { return false };
+        return packet.store(network + 7, ttl.wrapping_sub(1));
+    }
+    let Some(ttl) = packet.load::<u8>(network + 8) else { return false };
+    let lower = ttl.wrapping_sub(1);
+    let delta = checksum::delta(checksum::bytes(ttl, 0), checksum::bytes(lower, 0));
+    packet.store(network + 8, lower) && update_header(packet, network + 10, delta)
+}
+
+/// Sends the frame back where it came from, on the link.
+#[inline(always)]
+pub fn turn_around<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
+    let (Some(to), Some(to_end), Some(from), Some(from_end)) = (
+        packet.load::<u32>(0),
+        packet.load::<u16>(4),
+        packet.load::<u32>(6),
+        packet.load::<u16>(10),
+    ) else {
+        return Err(DropReason::Rewrite);
+    };
+    let done = packet.store(0, from)
+        && packet.store(4, from_end)
+        && packet.store(6, to)
+        && packet.store(10, to_end);
+    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+}

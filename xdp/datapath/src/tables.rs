@@ -1,0 +1,105 @@
+//! Access to the maps.
+
+use core::ptr;
+
+use abi::{
+    address::{Address6Key, Leaf, Prefix6Key},
+    control::Control,
+    flow::{WAYS, WORDS4, WORDS6},
+    frontend::FrontendKey,
+    next_hop::NextHop,
+    port::Port,
+    reason::{DropReason, PassReason},
+    record::{Backend, Endpoint, Service},
+    table::{self, BLOCK_WORDS, Block, Table},
+};
+
+use crate::{Hook, Verdict, Word};
+
+/// The maps, laid out as in the `abi` crate. `None` means the map or element is missing.
+pub trait Tables {
+    type Word: Word + 'static;
+
+    fn control(&self) -> Option<&Control>;
+    /// An array element of a sided table; see [`table::element`].
+    fn element(&self, table: Table, element: u32) -> Option<&Block>;
+    fn address6(&self, key: &Address6Key) -> Option<Leaf>;
+    fn prefix6(&self, key: &Prefix6Key) -> Option<Leaf>;
+    fn frontend(&self, key: &FrontendKey) -> Option<u64>;
+    fn next_hop(&self, id: u32) -> Option<&NextHop>;
+    fn port(&self, endpoint: u16) -> Option<&Port>;
+    fn flows4(&self, bucket: u32) -> Option<&[[Self::Word; WORDS4]; WAYS]>;
+    fn flows6(&self, bucket: u32) -> Option<&[[Self::Word; WORDS6]; WAYS]>;
+    fn stats4(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
+    fn stats6(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
+    /// Jiffies, the lowest 32 bits.
+    fn now(&self) -> u32;
+}
+
+/// Where a packet is and which tables it sees: one side, chosen once.
+pub struct Context<'t, T> {
+    pub hook: Hook,
+    /// Index of the interface that the hook is on.
+    pub interface: u32,
+    pub tables: &'t T,
+    pub control: &'t Control,
+    pub side: u32,
+}
+
+impl<'t, T: Tables> Context<'t, T> {
+    /// Chooses the side. An error is the verdict where there is none to choose.
+    #[inline(always)]
+    pub fn new(hook: Hook, interface: u32, tables: &'t T) -> Result<Self, Verdict> {
+        let Some(control) = tables.control() else {
+            return Err(Verdict::Drop(DropReason::MissingMap));
+        };
+        // SAFETY: the reference is valid; volatile because the agent stores to it meanwhile.
+        let generation = unsafe { ptr::read_volatile(&raw const control.generation) };
+        if generation == 0 {
+            return Err(Verdict::Pass(PassReason::NotReady));
+        }
+        Ok(Self { hook, interface, tables, control, side: Control::side(generation) })
+    }
+
+    /// Word `word` of a sided table.
+    #[inline(always)]
+    pub fn word(&self, table: Table, word: u32) -> Option<u64> {
+        let Block(words) = self.tables.element(table, table::element(word >> 3, self.side))?;
+        // SAFETY: the index is below the block's length by the mask.
+        Some(unsafe { *words.get_unchecked(word as usize & (BLOCK_WORDS - 1)) })
+    }
+
+    #[inline(always)]
+    pub fn endpoint(&self, id: u32) -> Option<&Endpoint> {
+        let block = self.tables.element(Table::Endpoints, table::element(id, self.side))?;
+        // SAFETY: records are plain data of a block's size and alignment (asserted in `abi`).
+        Some(unsafe { &*ptr::from_ref(block).cast() })
+    }
+
+    #[inline(always)]
+    pub fn service(&self, id: u32) -> Option<&Service> {
+        let block = self.tables.element(Table::Services, table::element(id, self.side))?;
+        // SAFETY: as above.
+        Some(unsafe { &*ptr::from_ref(block).cast() })
+    }
+
+    #[inline(always)]
+    pub fn backend(&self, id: u32) -> Option<&Backend> {
+        let block = self.tables.element(Table::Backends, table::element(id, self.side))?;
+        // SAFETY: as above.
+        Some(unsafe { &*ptr::from_ref(block).cast() })
+    }
+
+    /// The epoch sum of a flow between two endpoints; endpoint 0's is the services' own.
+    #[inline(always)]
+    pub fn epoch(&self, source: u16, destination: u16) -> Option<u32> {
+        let mut sum = self.endpoint(0)?.epoch;
+        if source != 0 {
+            sum = sum.wrapping_add(self.endpoint(source as u32)?.epoch);
+        }
+        if destination != 0 && destination != source {
+            sum = sum.wrapping_add(self.endpoint(destination as u32)?.epoch);
+        }
+        Some(sum)
+    }
+}

@@ -1,0 +1,68 @@
+//! The five values that name one direction of a flow.
+
+use crate::{Address, word16};
+
+/// Protocol numbers (IANA).
+pub mod protocol {
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const ICMP6: u8 = 58;
+    pub const SCTP: u8 = 132;
+}
+
+/// A port as it lies in memory: in network order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Port(pub u16);
+
+impl Port {
+    /// Stands where an echo exchange has no port: the identifier is the requester's port.
+    pub const ECHO: Self = Self::new(8);
+
+    #[inline(always)]
+    pub const fn new(number: u16) -> Self {
+        Self(number.to_be())
+    }
+
+    #[inline(always)]
+    pub const fn number(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+/// One direction of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuple<A> {
+    pub source: A,
+    pub destination: A,
+    pub source_port: Port,
+    pub destination_port: Port,
+    pub protocol: u8,
+}
+
+impl<A: Address> Tuple<A> {
+    /// The opposite direction.
+    #[inline(always)]
+    pub fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+        }
+    }
+
+    /// Both ports and the protocol as they lie in a flow entry's key.
+    #[inline(always)]
+    pub fn port_word(&self) -> u64 {
+        let protocol = u16::from_ne_bytes([self.protocol, 0]);
+        word16::pack([self.source_port.0, self.destination_port.0, protocol, 0])
+    }
+
+    /// Whether the protocol carries ports that policies and services can name.
+    #[inline(always)]
+    pub fn has_ports(&self) -> bool {
+        matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
+    }
+}

@@ -1,0 +1,54 @@
+//! The one shared-memory cell of the flow table: atomics of the kernel, of the host, of loom.
+
+/// A 64-bit word that several processors and the agent share.
+///
+/// The kernel's programs have no acquire loads: there, [`Word::load`] is a plain load, which on
+/// x86 is one; readers re-check the tag after reading.
+pub trait Word {
+    /// Loads with acquire order.
+    fn load(&self) -> u64;
+
+    /// Stores without order; made visible by a later [`Word::compare_exchange`].
+    fn store(&self, value: u64);
+
+    /// Replaces `current` by `new` with full order; says whether it did.
+    fn compare_exchange(&self, current: u64, new: u64) -> bool;
+}
+
+#[cfg(all(not(target_arch = "bpf"), not(loom)))]
+mod host {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    impl super::Word for AtomicU64 {
+        fn load(&self) -> u64 {
+            self.load(Ordering::Acquire)
+        }
+
+        fn store(&self, value: u64) {
+            self.store(value, Ordering::Relaxed);
+        }
+
+        fn compare_exchange(&self, current: u64, new: u64) -> bool {
+            self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use loom::sync::atomic::{AtomicU64, Ordering};
+
+    impl super::Word for AtomicU64 {
+        fn load(&self) -> u64 {
+            self.load(Ordering::Acquire)
+        }
+
+        fn store(&self, value: u64) {
+            self.store(value, Ordering::Relaxed);
+        }
+
+        fn compare_exchange(&self, current: u64, new: u64) -> bool {
+            self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        }
+    }
+}

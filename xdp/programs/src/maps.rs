@@ -1,0 +1,78 @@
+//! The maps, with their default sizes; the agent resizes them when it loads the object.
+//!
+//! All are BTF maps, so that libbpf and bpftool open the object too. Names carry the ABI version.
+
+use abi::{
+    address::Address6Key,
+    control::Control,
+    flow::{Bucket, FlowStats, WORDS4, WORDS6},
+    frontend::FrontendKey,
+    next_hop::NextHop,
+    port::Port,
+    reason::COUNTERS,
+    table::{Block, Table},
+};
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
+    macros::btf_map,
+};
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+
+/// Array elements of a sided table: both sides.
+const fn elements(table: Table) -> usize {
+    table.default_blocks() as usize * 2
+}
+
+type Sided<const ELEMENTS: usize> = Array<Block, ELEMENTS, MMAPABLE>;
+
+#[btf_map(name = "zg1_control")]
+pub static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "zg1_addr4")]
+pub static ADDRESSES4: Sided<{ elements(Table::Addresses4) }> = Array::new();
+#[btf_map(name = "zg1_rows")]
+pub static ROWS: Sided<{ elements(Table::Rows) }> = Array::new();
+#[btf_map(name = "zg1_portsets")]
+pub static PORT_SETS: Sided<{ elements(Table::PortSets) }> = Array::new();
+#[btf_map(name = "zg1_pages")]
+pub static PAGES: Sided<{ elements(Table::Pages) }> = Array::new();
+#[btf_map(name = "zg1_endpoints")]
+pub static ENDPOINTS: Sided<{ elements(Table::Endpoints) }> = Array::new();
+#[btf_map(name = "zg1_services")]
+pub static SERVICES: Sided<{ elements(Table::Services) }> = Array::new();
+#[btf_map(name = "zg1_backends")]
+pub static BACKENDS: Sided<{ elements(Table::Backends) }> = Array::new();
+#[btf_map(name = "zg1_slots")]
+pub static SLOTS: Sided<{ elements(Table::Slots) }> = Array::new();
+
+#[btf_map(name = "zg1_addr6")]
+pub static ADDRESSES6: HashMap<Address6Key, u64, 65_536, NO_PREALLOC> = HashMap::new();
+/// The data of a `Prefix6Key`: everything after the length.
+#[btf_map(name = "zg1_prefix6")]
+pub static PREFIXES6: LpmTrie<[u8; 24], u64, 131_072> = LpmTrie::new();
+#[btf_map(name = "zg1_frontends")]
+pub static FRONTENDS: HashMap<FrontendKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map(name = "zg1_next_hops")]
+pub static NEXT_HOPS: Array<NextHop, 65_536, MMAPABLE> = Array::new();
+#[btf_map(name = "zg1_ports")]
+pub static PORTS: Array<Port, 4096, MMAPABLE> = Array::new();
+
+#[btf_map(name = "zg1_flows4")]
+pub static FLOWS4: Array<Bucket<WORDS4>, 65_536, MMAPABLE> = Array::new();
+#[btf_map(name = "zg1_flows6")]
+pub static FLOWS6: Array<Bucket<WORDS6>, 65_536, MMAPABLE> = Array::new();
+#[btf_map(name = "zg1_stats4")]
+pub static STATS4: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
+#[btf_map(name = "zg1_stats6")]
+pub static STATS6: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
+
+#[btf_map(name = "zg1_counters")]
+pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
+
+#[btf_map(name = "zg1_tail_xdp")]
+pub static TAIL_XDP: ProgramArray<{ abi::tail::XDP_SLOTS as usize }> = ProgramArray::new();
+#[btf_map(name = "zg1_tail_tc")]
+pub static TAIL_TC: ProgramArray<{ abi::tail::TC_SLOTS as usize }> = ProgramArray::new();

@@ -1,0 +1,181 @@
+//! Frames in the kernel: every unsafe access to packet memory is in this module.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::{bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_tail},
+    programs::{TcContext, XdpContext},
+};
+use datapath::{Field, Packet, Unit, checksum};
+
+/// Headers never reach further than this; the bound lets the verifier follow the arithmetic.
+const MAX_OFFSET: u32 = 511;
+/// Bytes of headers made linear on tc: Ethernet, two tags, IPv6 with extensions, TCP.
+const HEADERS: u32 = 128;
+
+/// A frame whose bytes lie between two addresses that the verifier knows.
+trait Linear {
+    fn bounds(&self) -> (usize, usize);
+
+    #[inline(always)]
+    fn slot<U: Unit>(&self, offset: u32) -> Option<*mut U> {
+        let (start, end) = self.bounds();
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let at = start + offset as usize;
+        // At least two: the compiler turns "one byte fits" into a comparison that teaches the
+        // verifier nothing. No field that is read by the byte is the last of its header.
+        if at + Ord::max(size_of::<U>(), 2) > end { None } else { Some(at as *mut U) }
+    }
+
+    #[inline(always)]
+    fn read<U: Unit>(&self, offset: u32) -> Option<U> {
+        // SAFETY: `slot` checked that the whole value is inside the frame. Kernels that run these
+        // programs allow accesses of any alignment; an unaligned read would be done by the byte.
+        self.slot(offset).map(|slot| unsafe { ptr::read_volatile(slot) })
+    }
+
+    #[inline(always)]
+    fn write<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+        let Some(slot) = self.slot(offset) else { return false };
+        // SAFETY: as above.
+        unsafe { ptr::write_volatile(slot, value) };
+        true
+    }
+}
+
+/// A frame at an XDP hook.
+pub struct XdpFrame<'c>(pub &'c XdpContext);
+
+impl Linear for XdpFrame<'_> {
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        (self.0.data(), self.0.data_end())
+    }
+}
+
+impl Packet for XdpFrame<'_> {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        (self.0.data_end() - self.0.data()) as u32
+    }
+
+    #[inline(always)]
+    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+        self.read(offset)
+    }
+
+    #[inline(always)]
+    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+        self.write(offset, value)
+    }
+
+    #[inline(always)]
+    fn update_checksum(&mut self, offset: u32, delta: u16, _: Field, zero_is_none: bool) -> bool {
+        let Some(field) = self.read::<u16>(offset) else { return false };
+        if zero_is_none && field == 0 {
+            return true;
+        }
+        let updated = checksum::update(field, delta);
+        self.write(offset, if zero_is_none && updated == 0 { 0xffff } else { updated })
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: u32) -> bool {
+        let change = len as i32 - self.len() as i32;
+        // SAFETY: the context is the program's own.
+        change == 0 || unsafe { bpf_xdp_adjust_tail(self.0.ctx, change) } == 0
+    }
+}
+
+/// A frame at a tc hook: headers linear, checksums perhaps left to the device.
+pub struct TcFrame<'c>(&'c TcContext);
+
+impl<'c> TcFrame<'c> {
+    /// Makes the headers linear.
+    #[inline(always)]
+    pub fn new(context: &'c TcContext) -> Self {
+        let length = context.len();
+        let wanted = if length < HEADERS { length } else { HEADERS };
+        if context.data() + (wanted as usize) > context.data_end() {
+            // SAFETY: the context is the program's own. A failure shows as a truncated packet.
+            unsafe { bpf_skb_pull_data(context.skb.skb, wanted) };
+        }
+        Self(context)
+    }
+}
+
+impl Linear for TcFrame<'_> {
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        (self.0.data(), self.0.data_end())
+    }
+}
+
+impl Packet for TcFrame<'_> {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+        self.read(offset)
+    }
+
+    #[inline(always)]
+    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+        self.write(offset, value)
+    }
+
+    #[inline(always)]
+    fn update_checksum(
+        &mut self,
+        offset: u32,
+        delta: u16,
+        field: Field,
+        zero_is_none: bool,
+    ) -> bool {
+        let mut flags = 0;
+        if field == Field::Addresses {
+            flags |= BPF_F_PSEUDO_HDR as u64;
+        }
+        if zero_is_none {
+            flags |= BPF_F_MARK_MANGLED_0 as u64;
+        }
+        // SAFETY: the context is the program's own.
+        unsafe { bpf_l4_csum_replace(self.0.skb.skb, offset, 0, delta as u64, flags) == 0 }
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: u32) -> bool {
+        // SAFETY: the context is the program's own.
+        len == self.0.len() || unsafe { bpf_skb_change_tail(self.0.skb.skb, len, 0) } == 0
+    }
+
+    #[inline(always)]
+    fn wire_length(&self, length: u32, headers: u32) -> u32 {
+        // SAFETY: the context's buffer is valid while the program runs.
+        let segment = unsafe { (*self.0.skb.skb).gso_size };
+        if segment == 0 {
+            return length;
+        }
+        // The segment size counts payload only; the longest TCP header is 60 bytes.
+        segment + headers + 60
+    }
+}
+
+/// The raw context, for helpers that want it.
+#[inline(always)]
+pub fn interface(context: &TcContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { (*context.skb.skb).ifindex }
+}
+
+#[inline(always)]
+pub fn mark(context: &TcContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { (*context.skb.skb).mark }
+}
