@@ -3,7 +3,7 @@
 //! Pure but for the [`Ids`] it remembers: the same ids and world give the same [`Image`]. The
 //! steps, one file each:
 //!
-//! - [`references`] refuses what contradicts itself;
+//! - [`conflicts`] refuses what contradicts itself;
 //! - [`sets`] finds the policies that judge local endpoints, [`classes`] cuts the address spaces
 //!   by the sets that these name, [`tiers`] and [`ports`] decide what each class may do, [`rows`]
 //!   writes it down;
@@ -15,6 +15,7 @@
 mod addresses4;
 mod addresses6;
 mod classes;
+mod conflicts;
 mod digest;
 mod epochs;
 mod ids;
@@ -24,7 +25,6 @@ mod marks;
 mod nearness;
 mod ports;
 mod ranges;
-mod references;
 mod rows;
 mod services;
 mod sets;
@@ -70,11 +70,10 @@ impl Compiler {
     }
 
     /// Compiles everything anew. On refusal the ids are unchanged.
+    ///
+    /// The store has checked that names lead somewhere: an unknown set is an empty one here.
     pub fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>> {
-        let refusals = references::check(world, &self.node);
-        if !refusals.is_empty() {
-            return Err(refusals);
-        }
+        conflicts::check(world, &self.node)?;
         let mut ids = self.ids.clone();
         ids.compilations += 1;
         let image =

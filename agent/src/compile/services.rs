@@ -157,46 +157,63 @@ fn write_slots(
     ids: &mut Ids,
 ) -> Result<(), Vec<Refusal>> {
     let location = Location::new(node, &world.nodes);
-    let mut tables = BTreeMap::new();
-    for variant in variants {
-        let eligible = location.eligible(&variant.backends, &variant.service.preference);
-        let weighted: Vec<_> = eligible.iter().map(|it| (it.address, it.weight)).collect();
-        let backend =
-            |index: u32| ids.backends.id(&variant.backend_key(weighted[index as usize].0));
-        let slots: Vec<u32> = maglev::table(&weighted).into_iter().map(backend).collect();
-        tables.insert(ids.services.id(&variant.key()), (variant, slots));
-    }
-
-    let sizes: BTreeMap<u32, u32> = tables
+    let eligible: Vec<(u32, Vec<(SocketAddr, u32)>)> = variants
         .iter()
-        .filter(|(_, (_, slots))| !slots.is_empty())
-        .map(|(service, (_, slots))| (*service, slots.len() as u32))
+        .map(|variant| {
+            let eligible = location.eligible(&variant.backends, &variant.service.preference);
+            let weighted = eligible.iter().map(|it| (it.address, it.weight)).collect();
+            (ids.services.id(&variant.key()), weighted)
+        })
         .collect();
-    let room = limits.words(Table::Slots) * 2;
-    if let Err(full) = ids.places.assign(&sizes, room as u32) {
-        let largest = tables.values().max_by_key(|(_, slots)| slots.len());
-        within("slots", full.needed, room, || {
-            let service = largest.map_or("", |(variant, _)| &variant.service.name);
-            backend_set(world, service)
-        })?;
-    }
+    place_slots(limits, world, variants, &eligible, ids)?;
 
-    for (service, (_, slots)) in tables {
+    for (variant, (service, backends)) in variants.iter().zip(&eligible) {
         // No traffic policies yet: both audiences have the same answer.
         let mut range = Range::REJECT;
-        if !slots.is_empty() {
-            let start = ids.places.start(service);
-            range = Range::slots(start, slots.len() as u32);
-            for (word, pair) in slots.chunks(2).enumerate() {
-                let upper = pair.get(1).copied().unwrap_or(0);
-                let packed = pair[0] as u64 | (upper as u64) << 32;
+        if let Some((start, size)) = ids.places.get(*service) {
+            range = Range::slots(start, size);
+            let table = maglev::table(backends, size);
+            for (word, pair) in table.chunks(2).enumerate() {
+                let backend = |index: &u32| {
+                    let (address, _) = backends[*index as usize];
+                    ids.backends.id(&variant.backend_key(address)) as u64
+                };
+                let packed = backend(&pair[0]) | pair.get(1).map_or(0, backend) << 32;
                 image.set_word(Table::Slots, start as usize / 2 + word, packed);
             }
         }
         let record = ServiceRecord { internal: range, external: range, ..ServiceRecord::default() };
-        image.set_record(Table::Services, service, &record);
+        image.set_record(Table::Services, *service, &record);
     }
     Ok(())
+}
+
+/// Gives every service the slots it asks for; where they do not fit, the largest get less.
+fn place_slots(
+    limits: &Limits,
+    world: &World,
+    variants: &[Variant<'_>],
+    eligible: &[(u32, Vec<(SocketAddr, u32)>)],
+    ids: &mut Ids,
+) -> Result<(), Vec<Refusal>> {
+    let room = limits.words(Table::Slots) * 2;
+    let mut largest = maglev::LARGEST;
+    loop {
+        let sizes = eligible
+            .iter()
+            .filter(|(_, backends)| !backends.is_empty())
+            .map(|(service, backends)| (*service, maglev::size(backends, largest)))
+            .collect();
+        let Err(full) = ids.places.assign(&sizes, room as u32) else { return Ok(()) };
+        if largest > 1 {
+            largest /= 2;
+            continue;
+        }
+        let most = variants.iter().max_by_key(|variant| variant.backends.len());
+        within("slots", full.needed, room, || {
+            backend_set(world, most.map_or("", |variant| &variant.service.name))
+        })?;
+    }
 }
 
 fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &Ids) -> BTreeSet<u32> {

@@ -23,7 +23,6 @@ pub(super) struct Selection<'w> {
 }
 
 impl<'w> Selection<'w> {
-    /// Names that resolve to no set are empty sets: the caller has refused them before.
     pub(super) fn new(world: &'w World, local: &[&'w Workload]) -> Self {
         let policies = in_order(world);
         let subjects: Vec<Vec<SetRanges>> =

@@ -16,24 +16,26 @@ pub(super) struct Full {
 
 impl Places {
     /// Lays out ranges of the given sizes by service. What kept its size keeps its place; the
-    /// rest takes the first gap that is large enough. When none is, all are laid out anew.
+    /// rest takes the first gap that is large enough. When none is, all are laid out anew. What
+    /// cannot fit changes nothing.
     pub(super) fn assign(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> Result<(), Full> {
+        let needed = sizes.values().map(|size| aligned(*size) as usize).sum();
+        if needed > room as usize {
+            return Err(Full { needed });
+        }
         self.0.retain(|service, (start, size)| {
             sizes.get(service) == Some(size) && *start + aligned(*size) <= room
         });
-        if self.fill(sizes, room) {
-            return Ok(());
+        if !self.fill(sizes, room) {
+            self.0.clear();
+            self.fill(sizes, room);
         }
-        self.0.clear();
-        if self.fill(sizes, room) {
-            return Ok(());
-        }
-        Err(Full { needed: sizes.values().map(|size| aligned(*size) as usize).sum() })
+        Ok(())
     }
 
-    /// The first slot of a service that has any.
-    pub(super) fn start(&self, service: u32) -> u32 {
-        self.0[&service].0
+    /// The first slot of a service and how many it has.
+    pub(super) fn get(&self, service: u32) -> Option<(u32, u32)> {
+        self.0.get(&service).copied()
     }
 
     fn fill(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> bool {
@@ -97,9 +99,12 @@ mod tests {
         for (name, sizes, starts) in steps {
             places.assign(&sizes.iter().copied().collect(), 20).unwrap();
             for (service, start) in *starts {
-                assert_eq!(places.start(*service), *start, "{name}: {service}");
+                let (at, _) = places.get(*service).unwrap();
+                assert_eq!(at, *start, "{name}: {service}");
             }
         }
+        let before = places.clone();
         assert_eq!(places.assign(&BTreeMap::from([(1, 19), (2, 1)]), 20), Err(Full { needed: 22 }));
+        assert_eq!(places, before);
     }
 }

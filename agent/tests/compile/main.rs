@@ -1,0 +1,11 @@
+//! The compiler against an independent reading of the semantics: random worlds are compiled, and
+//! what the tables answer, looked up as the datapath does, is compared with what an evaluator
+//! that knows nothing of classes and rows says.
+
+mod changes;
+mod limits;
+mod lookup;
+mod oracle;
+mod services;
+mod verdicts;
+mod world;

@@ -1,0 +1,160 @@
+//! Frontends, backends, slots and next hops of a small world.
+
+use std::collections::BTreeSet;
+
+use abi::{
+    address::Leaf,
+    record::{Backend as BackendRecord, Range},
+    table::Table,
+};
+use zonegate::{
+    compile::{Compiler, Limits},
+    image::Image,
+    model::{Backend, World},
+};
+
+use crate::{
+    lookup::{leaf, service as service_of, slots},
+    world::{HERE, address, backend, compiler, frontend, node, service, workload, world},
+};
+
+fn shop(backends: Vec<Backend>) -> World {
+    let frontends = &["10.96.0.1:80", "10.96.0.1:443", "[fd01::1]:80"];
+    world(
+        [
+            node(HERE, "a", &["192.0.2.1"]),
+            node("beside", "a", &["192.0.2.2"]),
+            node("far", "b", &["192.0.2.3"]),
+            workload("web", HERE, &["10.0.0.1", "fd00::1"]),
+        ]
+        .into_iter()
+        .chain(service("shop", frontends, backends)),
+    )
+}
+
+/// Addresses that new connections to a frontend reach.
+fn reached(image: &Image, text: &str) -> BTreeSet<String> {
+    let (_, service) = service_of(image, frontend(text));
+    assert_eq!(service.internal, service.external);
+    slots(image, &service)
+        .into_iter()
+        .map(|id| {
+            let record: BackendRecord = image.record(Table::Backends, id);
+            let port = u16::from_be_bytes(record.port);
+            match text.starts_with('[') {
+                true => format!("[{}]:{port}", std::net::Ipv6Addr::from(record.address)),
+                false => format!(
+                    "{}.{}.{}.{}:{port}",
+                    record.address[0], record.address[1], record.address[2], record.address[3]
+                ),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn new_connections_reach_the_preferred_backends_of_their_family() {
+    let with = |text, node, state: fn(&mut Backend)| {
+        let mut backend = backend(text, node);
+        state(&mut backend);
+        backend
+    };
+    let ready: fn(&mut Backend) = |_| {};
+    let down: fn(&mut Backend) = |it| (it.ready, it.serving) = (false, false);
+    let leaving: fn(&mut Backend) = |it| (it.ready, it.terminating) = (false, true);
+    let rows: Vec<(&str, Vec<Backend>, &[&str], &[&str])> = vec![
+        ("none", vec![], &[], &[]),
+        (
+            "same zone",
+            vec![with("10.1.0.1:1", "beside", ready), with("10.2.0.1:2", "far", ready)],
+            &["10.1.0.1:1"],
+            &[],
+        ),
+        (
+            "families apart",
+            vec![with("10.2.0.1:2", "far", ready), with("[fd02::1]:3", "beside", ready)],
+            &["10.2.0.1:2"],
+            &["[fd02::1]:3"],
+        ),
+        (
+            "zone empty",
+            vec![
+                with("10.1.0.1:1", "beside", leaving),
+                with("10.2.0.1:2", "far", ready),
+                with("10.2.0.2:2", "", ready),
+            ],
+            &["10.2.0.1:2", "10.2.0.2:2"],
+            &[],
+        ),
+        (
+            "last resort",
+            vec![with("10.1.0.1:1", "beside", down), with("10.2.0.1:2", "far", leaving)],
+            &["10.2.0.1:2"],
+            &[],
+        ),
+    ];
+    for (name, backends, v4, v6) in rows {
+        let image = compiler().compile(&shop(backends)).unwrap();
+        for (text, expected) in [("10.96.0.1:80", v4), ("10.96.0.1:443", v4), ("[fd01::1]:80", v6)]
+        {
+            let expected = expected.iter().map(|it| (*it).to_owned()).collect();
+            assert_eq!(reached(&image, text), expected, "{name}: {text}");
+            let (_, record) = service_of(&image, frontend(text));
+            assert_eq!(record.internal == Range::REJECT, expected.is_empty(), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn next_hops_lead_to_backends_elsewhere_only() {
+    let backends = vec![
+        backend("10.0.0.1:80", HERE),
+        backend("192.0.2.1:80", HERE),
+        backend("10.2.0.1:80", "far"),
+        backend("10.2.0.1:81", "far"),
+        backend("[fd02::1]:80", "far"),
+    ];
+    let image = compiler().compile(&shop(backends)).unwrap();
+    let addresses: BTreeSet<_> = image.next_hops.values().copied().collect();
+    assert_eq!(addresses, BTreeSet::from([address("10.2.0.1"), address("fd02::1")]));
+    let mut hops: Vec<std::net::IpAddr> = Vec::new();
+    for id in 1..=5 {
+        let record: BackendRecord = image.record(Table::Backends, id);
+        assert_eq!(record.flags, BackendRecord::SERVING);
+        let local = [[10, 0, 0, 1], [192, 0, 2, 1]].contains(&[
+            record.address[0],
+            record.address[1],
+            record.address[2],
+            record.address[3],
+        ]);
+        assert_eq!(record.next_hop == 0, local);
+        hops.extend(image.next_hops.get(&record.next_hop));
+    }
+    assert_eq!(hops.len(), 3);
+}
+
+#[test]
+fn service_addresses_are_marked() {
+    let image = compiler().compile(&shop(vec![])).unwrap();
+    for text in ["10.96.0.1", "fd01::1"] {
+        let leaf = leaf(&image, address(text));
+        assert!(leaf.has(Leaf::FRONTEND) && leaf.has(Leaf::SERVICE_ONLY), "{text}");
+    }
+    assert_eq!(leaf(&image, address("10.96.0.2")), Leaf::default());
+}
+
+#[test]
+fn scarce_slots_are_shared_before_anybody_is_refused() {
+    let mut limits = Limits::default();
+    limits.blocks[Table::Slots as usize] = 128;
+    let backends = |count: u8| (0..count).map(|n| backend(&format!("10.3.0.{n}:80"), "")).collect();
+    let world =
+        world(service("large", &["10.96.0.1:80"], backends(100)).into_iter().chain(service(
+            "small",
+            &["10.96.0.2:80"],
+            backends(2),
+        )));
+    let image = Compiler::new(HERE.into(), limits).compile(&world).unwrap();
+    let size = |text| service_of(&image, frontend(text)).1.internal.size();
+    assert_eq!((size("10.96.0.1:80"), size("10.96.0.2:80")), (1031, 211));
+}
