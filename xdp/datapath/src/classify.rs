@@ -12,7 +12,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    #[inline(always)]
+    #[inline(never)]
     pub fn of<A: Address, T: Tables>(tuple: &Tuple<A>, tables: &Context<'_, T>) -> Option<Self> {
         Some(Self {
             source: tuple.source.leaf(tables)?,

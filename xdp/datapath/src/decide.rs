@@ -10,41 +10,69 @@ use crate::{
     Address, Context, Packet, Tables, Tuple,
     classify::Ends,
     flow::{
-        self, Flow, Looks, Rewrite,
+        Flow, Key, Looks, Rewrite,
         entry::{Epochs, Target},
-        table::{Found, refresh_partner},
+        hash::hash,
+        table,
     },
     hook::{Hook, Verdict, forward},
-    parse::{self, Kind, Parsed, tcp},
+    parse::{self, Kind, Parsed, QUOTE, tcp},
     policy, reject,
     service::{self, Choice, Steering},
     tuple::protocol,
 };
 
-/// Handles a packet for which [`crate::run`] said [`Verdict::Miss`].
+/// What the slow path works on. It lies in a map: the kernel gives a program and all that it
+/// calls 512 bytes of stack. For the same reason the steps are functions of their own.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Work<A> {
+    pub parsed: Parsed<A>,
+    /// What policy judges: the client's own address and the backend's, in the direction that
+    /// opened the flow.
+    pub judged: Tuple<A>,
+    /// The packet's flow.
+    pub flow: Flow<A>,
+    /// The other direction's entry, and the key of the one being inserted.
+    pub entry: Flow<A>,
+    pub key: Key,
+}
+
+impl<A: Address> Work<A> {
+    /// Fills `entry` and `key` for the direction opposite to the packet's; gives the key's hash.
+    #[inline(never)]
+    pub fn mirror(&mut self, secret: [u64; 2]) -> u64 {
+        (self.key, self.entry) = self.flow.mirror(&self.parsed.tuple);
+        hash::<A>(&self.key, secret)
+    }
+}
+
+/// Handles a packet for which [`crate::run`] said [`Verdict::Miss`]; `work.parsed` is filled.
 #[inline(always)]
 pub fn decide<A: Address, P: Packet, T: Tables>(
     hook: Hook,
     interface: u32,
     packet: &mut P,
-    parsed: &Parsed<A>,
+    work: &mut Work<A>,
     tables: &T,
 ) -> Verdict {
     let context = match Context::new(hook, interface, tables) {
         Ok(context) => context,
         Err(verdict) => return verdict,
     };
-    let result = match parsed.kind {
-        Kind::LocalControl { router_advertisement: true } if hook == Hook::WorkloadIngress => {
+    let result = match work.parsed.kind {
+        Kind::RouterAdvertisement if hook == Hook::WorkloadIngress => {
             Err(DropReason::RouterAdvertisement)
         }
-        Kind::LocalControl { .. } => Ok(Verdict::Pass(PassReason::LocalControl)),
-        _ if parsed.tuple.destination.is_local_scope() => {
+        Kind::LocalControl | Kind::RouterAdvertisement => {
             Ok(Verdict::Pass(PassReason::LocalControl))
         }
-        Kind::IcmpError(_) => related(packet, parsed, &context),
-        Kind::LaterFragment => later_fragment(parsed, &context),
-        Kind::Flow | Kind::Portless => flow(packet, parsed, &context),
+        _ if work.parsed.tuple.destination.is_local_scope() => {
+            Ok(Verdict::Pass(PassReason::LocalControl))
+        }
+        Kind::IcmpError => related(packet, &work.parsed, &context).map(Verdict::Pass),
+        Kind::LaterFragment => later_fragment(&work.parsed, &context).map(Verdict::Pass),
+        Kind::Flow | Kind::Portless => flow(packet, work, &context),
     };
     result.unwrap_or_else(Verdict::Drop)
 }
@@ -53,103 +81,112 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
 #[inline(always)]
 fn flow<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
-    parsed: &Parsed<A>,
+    work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
-    let known = match flow::find(context, &parsed.tuple) {
-        Some(found) if look_again(context, &found, parsed)? => Some(found),
-        Some(found) => {
-            flow::retire_pair(context, &found, parsed.tuple.protocol);
-            None
-        }
-        None => None,
-    };
-    let (found, reason) = match known {
-        Some(found) => (found, PassReason::Established),
-        None => match plan(parsed, context)? {
-            Plan::Open(flow) => (flow::open(context, &parsed.tuple, &flow)?, PassReason::NewFlow),
+    let known = look_again(context, work)?;
+    let reason = if known {
+        PassReason::Established
+    } else {
+        match plan(work, context)? {
+            Plan::Open => table::open(context, work)?,
             Plan::NotOurs => return Ok(Verdict::Pass(PassReason::NotOurs)),
             Plan::Reject => {
-                reject::answer(packet, parsed)?;
+                reject::answer(packet, &work.parsed)?;
                 return Ok(Verdict::Transmit(PassReason::Rejected));
             }
-        },
+        }
+        PassReason::NewFlow
     };
-    Ok(send_on(packet, parsed, context, &found, reason))
+    Ok(send_on(packet, work, context, reason))
 }
 
-/// [`forward`], out of line.
+/// Finds the entry, and does what the fast path does with it.
 #[inline(never)]
 fn send_on<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
-    parsed: &Parsed<A>,
+    work: &Work<A>,
     context: &Context<'_, T>,
-    found: &Found<'_, A, T>,
     reason: PassReason,
 ) -> Verdict {
-    forward(packet, parsed, context, found, reason)
+    match table::locate(context, &work.parsed.tuple) {
+        Some(found) => forward(packet, &work.parsed, context, &found, reason),
+        None => Verdict::Drop(DropReason::FlowRace),
+    }
 }
 
-/// Judges a known flow under the tables in force and stamps it. `Ok(false)`: the flow is over
-/// and the packet may open a new one. A flow that lost its permission is retired.
+/// Judges a known flow under the tables in force and stamps it. `Ok(false)`: there is none, or
+/// it is over, and the packet may open a new one. A flow that lost its permission is retired.
 #[inline(never)]
 fn look_again<A: Address, T: Tables>(
     context: &Context<'_, T>,
-    found: &Found<'_, A, T>,
-    parsed: &Parsed<A>,
+    work: &mut Work<A>,
 ) -> Result<bool, DropReason> {
-    let Flow { rewrite, looks, epochs, target } = found.hit.flow();
+    let tuple = &work.parsed.tuple;
+    let Some(found) = table::locate(context, tuple) else { return Ok(false) };
+    work.flow = found.hit.flow();
     if !found.hit.is_current() {
         return Ok(false);
     }
-    let opening = parsed.tuple.protocol == protocol::TCP
-        && parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
-    if opening && (target.is_reply() || looks.state & (seen::FIN | seen::RST) != 0) {
+    let Flow { rewrite, looks, epochs, target } = &work.flow;
+    if is_reopened(&work.parsed, *looks, *target) || !backend_serves(context, rewrite, *target) {
+        table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Ok(false);
     }
-    let translated = rewrite.tuple(parsed.tuple.protocol);
-    // The tuple that policy judges: the client's own address, the backend's address.
-    let judged = if target.is_reply() {
+    work.judged = if target.is_reply() {
         Tuple {
-            source: translated.destination,
-            source_port: translated.destination_port,
-            destination: parsed.tuple.source,
-            destination_port: parsed.tuple.source_port,
-            protocol: parsed.tuple.protocol,
+            source: rewrite.destination,
+            source_port: rewrite.destination_port,
+            destination: tuple.source,
+            destination_port: tuple.source_port,
+            protocol: tuple.protocol,
         }
     } else {
-        Tuple { source: parsed.tuple.source, source_port: parsed.tuple.source_port, ..translated }
+        Tuple {
+            destination: rewrite.destination,
+            destination_port: rewrite.destination_port,
+            ..*tuple
+        }
     };
-    if !target.is_reply()
-        && target.backend != 0
-        && !service::still_serves(
-            context,
-            target.backend,
-            translated.destination,
-            translated.destination_port,
-        )
-    {
-        return Ok(false);
-    }
-    let ends = Ends::of(&judged, context).ok_or(DropReason::MissingMap)?;
+    let ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?;
     let sum = context
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
-    if let Err(reason) = policy::judge(context, ends, &judged, false) {
-        flow::retire_pair(context, found, parsed.tuple.protocol);
+    if let Err(reason) = policy::judge(context, ends, &work.judged, false) {
+        table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
     let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
-    let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..looks };
-    found.hit.set_looks(looks, fresh);
-    let current = direct(&ends, sum, target);
-    found.hit.set_epochs(epochs, current);
-    refresh_partner(
-        context,
-        &parsed.tuple,
-        &Flow { rewrite, looks: fresh, epochs: current, target },
-    );
+    let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..*looks };
+    let current = direct(&ends, sum, *target);
+    found.hit.set_looks(*looks, fresh);
+    found.hit.set_epochs(*epochs, current);
+    work.flow.looks = fresh;
+    work.flow.epochs = current;
+    table::refresh_partner(context, work);
     Ok(true)
+}
+
+/// Whether a SYN opens a connection on a flow that is closed, or against a flow's direction.
+#[inline(always)]
+fn is_reopened<A>(parsed: &Parsed<A>, looks: Looks, target: Target) -> bool {
+    parsed.tuple.protocol == protocol::TCP
+        && parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+        && (target.is_reply() || looks.state & (seen::FIN | seen::RST) != 0)
+}
+
+/// Whether the forward direction's backend, if it has one, still takes it. Replies of a backend
+/// that is gone are still translated.
+#[inline(always)]
+fn backend_serves<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    rewrite: &Rewrite<A>,
+    target: Target,
+) -> bool {
+    let Rewrite { destination, destination_port, .. } = *rewrite;
+    target.is_reply()
+        || target.backend == 0
+        || service::still_serves(context, target.backend, destination, destination_port)
 }
 
 /// The epochs of an entry, in its own direction.
@@ -164,78 +201,66 @@ fn direct(ends: &Ends, sum: u32, target: Target) -> Epochs {
 }
 
 /// What becomes of a first packet.
-enum Plan<A> {
-    Open(Flow<A>),
+enum Plan {
+    /// `work.flow` is to be opened.
+    Open,
     NotOurs,
     Reject,
 }
 
-/// Steers and judges the first packet of a flow. Out of line, as the functions it calls are: the
-/// kernel gives a program and all it calls 512 bytes of stack.
+/// Steers and judges the first packet of a flow.
 #[inline(never)]
 fn plan<A: Address, T: Tables>(
-    parsed: &Parsed<A>,
+    work: &mut Work<A>,
     context: &Context<'_, T>,
-) -> Result<Plan<A>, DropReason> {
+) -> Result<Plan, DropReason> {
+    let parsed = &work.parsed;
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
-    let untranslated = Choice {
-        tuple: parsed.tuple,
-        target: Target { backend: 0, service: 0, kind: 0 },
-        next_hop: 0,
-    };
-    let choice = if context.hook == Hook::WorkloadEgress {
-        untranslated
-    } else {
-        match service::steer(context, ends, &parsed.tuple) {
-            Steering::To(choice) => choice,
+    work.judged = parsed.tuple;
+    let mut choice = Choice { target: Target { backend: 0, service: 0, kind: 0 }, next_hop: 0 };
+    let mut ends = ends;
+    if context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND) {
+        match service::steer(context, ends, &mut work.judged, &mut choice) {
+            Steering::Chosen if parsed.first_fragment => return Err(DropReason::Fragment),
+            Steering::Chosen => {
+                ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?
+            }
             Steering::Drop(reason) => return Err(reason),
             Steering::Reject => return Ok(Plan::Reject),
-            Steering::None if ends.is_local() => untranslated,
-            Steering::None => return Ok(Plan::NotOurs),
+            Steering::None => {}
         }
-    };
-    let translated = choice.target.is_translated();
-    if translated && parsed.first_fragment {
-        return Err(DropReason::Fragment);
     }
-    let destination = choice.tuple.destination;
-    let ends = if translated {
-        Ends { destination: destination.leaf(context).ok_or(DropReason::MissingMap)?, ..ends }
-    } else {
-        ends
-    };
+    if !ends.is_local() && !choice.target.is_translated() {
+        return Ok(Plan::NotOurs);
+    }
     let sum = context
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
-    policy::judge(context, ends, &choice.tuple, false)?;
-    Ok(Plan::Open(new_flow(&parsed.tuple, choice, ends, sum, context.tables.now())))
+    policy::judge(context, ends, &work.judged, false)?;
+    new_flow(work, choice, ends, sum, context.tables.now());
+    Ok(Plan::Open)
 }
 
 /// A workload that reaches itself through a service sees the service's address as the client:
 /// an answer to its own address would never leave it.
 #[inline(always)]
-fn new_flow<A: Address>(
-    tuple: &Tuple<A>,
-    choice: Choice<A>,
-    ends: Ends,
-    sum: u32,
-    now: u32,
-) -> Flow<A> {
-    let Choice { tuple: mut translated, mut target, next_hop } = choice;
-    if target.is_translated()
+fn new_flow<A: Address>(work: &mut Work<A>, choice: Choice, ends: Ends, sum: u32, now: u32) {
+    let Choice { mut target, next_hop } = choice;
+    let hairpin = target.is_translated()
         && ends.source.endpoint() != 0
-        && ends.source.endpoint() == ends.destination.endpoint()
-    {
-        translated.source = tuple.destination;
+        && ends.source.endpoint() == ends.destination.endpoint();
+    let mut translated = work.judged;
+    if hairpin {
+        translated.source = work.parsed.tuple.destination;
         target.kind |= kind::SNAT;
     }
-    Flow {
-        rewrite: Rewrite::between(tuple, &translated),
+    work.flow = Flow {
+        rewrite: Rewrite::between(&work.parsed.tuple, &translated),
         looks: Looks { seen: now, next_hop, state: 0 },
         epochs: direct(&ends, sum, target),
         target,
-    }
+    };
 }
 
 /// Whether these addresses may show up at this hook: outsiders do not use the node's, and a
@@ -272,18 +297,18 @@ fn related<A: Address, P: Packet, T: Tables>(
     packet: &P,
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-) -> Result<Verdict, DropReason> {
+) -> Result<PassReason, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     if !ends.is_local() && !ends.destination.has(Leaf::FRONTEND) {
-        return Ok(Verdict::Pass(PassReason::NotOurs));
+        return Ok(PassReason::NotOurs);
     }
     check_addresses(&parsed.tuple, ends, context)?;
-    let Kind::IcmpError(quote) = parsed.kind else {
-        return Err(DropReason::UnrelatedIcmpError);
-    };
+    let quote = parsed.transport + QUOTE;
     let quoted = parse::quoted::<A, P>(packet, quote).ok_or(DropReason::UnrelatedIcmpError)?;
-    if flow::find(context, &quoted).is_some() || flow::find(context, &quoted.reversed()).is_some() {
-        Ok(Verdict::Pass(PassReason::Related))
+    if table::locate(context, &quoted).is_some()
+        || table::locate(context, &quoted.reversed()).is_some()
+    {
+        Ok(PassReason::Related)
     } else {
         Err(DropReason::UnrelatedIcmpError)
     }
@@ -294,15 +319,15 @@ fn related<A: Address, P: Packet, T: Tables>(
 fn later_fragment<A: Address, T: Tables>(
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-) -> Result<Verdict, DropReason> {
+) -> Result<PassReason, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
     if ends.destination.has(Leaf::SERVICE_ONLY) {
         return Err(DropReason::Fragment);
     }
     if !ends.is_local() {
-        return Ok(Verdict::Pass(PassReason::NotOurs));
+        return Ok(PassReason::NotOurs);
     }
     policy::judge(context, ends, &parsed.tuple, true).map_err(|_| DropReason::Fragment)?;
-    Ok(Verdict::Pass(PassReason::Fragment))
+    Ok(PassReason::Fragment)
 }

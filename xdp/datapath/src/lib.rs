@@ -27,7 +27,7 @@ mod word;
 mod word16;
 
 pub use address::{Address, V4, V6};
-pub use decide::decide;
+pub use decide::{Work, decide};
 pub use hook::{Hook, Verdict, run};
 pub use packet::{Field, Packet, Unit};
 pub use tables::{Context, Tables};

@@ -46,18 +46,23 @@ pub enum Fragment {
 
 /// What kind of transport payload a packet has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
     /// TCP, UDP, SCTP with ports, or an echo exchange with its identifier: has a flow.
     Flow,
     /// A protocol without ports, or ICMP that is neither echo nor error: a flow by addresses.
     Portless,
-    /// An ICMP error; the quoted packet begins at this offset.
-    IcmpError(u32),
-    /// Neighbour discovery, multicast listener reports and router advertisements.
-    LocalControl { router_advertisement: bool },
+    /// An ICMP error; the quoted packet begins [`QUOTE`] bytes into the transport header.
+    IcmpError,
+    /// Neighbour discovery and multicast listener reports.
+    LocalControl,
+    RouterAdvertisement,
     /// A fragment after the first: no transport header.
     LaterFragment,
 }
+
+/// Where an ICMP error quotes the packet it is about.
+pub const QUOTE: u32 = 8;
 
 /// A packet's tuple and where its parts are.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +158,7 @@ pub fn packet<A: Address, P: Packet>(packet: &P, offset: u32) -> Result<Parsed<A
             match packet.load::<u8>(transport).ok_or(TRUNCATED)? {
                 8 => parsed.read_echo(packet, true)?,
                 0 => parsed.read_echo(packet, false)?,
-                3 | 11 | 12 => parsed.kind = Kind::IcmpError(transport + 8),
+                3 | 11 | 12 => parsed.kind = Kind::IcmpError,
                 _ => {}
             }
         }
@@ -162,11 +167,10 @@ pub fn packet<A: Address, P: Packet>(packet: &P, offset: u32) -> Result<Parsed<A
             match packet.load::<u8>(transport).ok_or(TRUNCATED)? {
                 128 => parsed.read_echo(packet, true)?,
                 129 => parsed.read_echo(packet, false)?,
-                1..=4 => parsed.kind = Kind::IcmpError(transport + 8),
+                1..=4 => parsed.kind = Kind::IcmpError,
                 // RFC 4890: multicast listener discovery and neighbour discovery.
-                kind @ (130..=137 | 143) => {
-                    parsed.kind = Kind::LocalControl { router_advertisement: kind == 134 };
-                }
+                134 => parsed.kind = Kind::RouterAdvertisement,
+                130..=137 | 143 => parsed.kind = Kind::LocalControl,
                 _ => {}
             }
         }

@@ -73,14 +73,12 @@ fn decrement_ttl<A: Address, P: Packet>(packet: &mut P, network: u32) -> bool {
 /// Sends the frame back where it came from, on the link.
 #[inline(always)]
 pub fn turn_around<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
-    let (Some(to), Some(to_end), Some(from), Some(from_end)) = (
-        packet.load::<u32>(0),
-        packet.load::<u16>(4),
-        packet.load::<u32>(6),
-        packet.load::<u16>(10),
-    ) else {
-        return Err(DropReason::Rewrite);
-    };
+    // One after the other: checked together, the compiler drops checks that later ones imply, and
+    // the verifier does not follow.
+    let Some(to) = packet.load::<u32>(0) else { return Err(DropReason::Rewrite) };
+    let Some(to_end) = packet.load::<u16>(4) else { return Err(DropReason::Rewrite) };
+    let Some(from) = packet.load::<u32>(6) else { return Err(DropReason::Rewrite) };
+    let Some(from_end) = packet.load::<u16>(10) else { return Err(DropReason::Rewrite) };
     let done = packet.store(0, from)
         && packet.store(4, from_end)
         && packet.store(6, to)

@@ -17,18 +17,17 @@ use crate::{
 
 /// Where a new connection goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Choice<A> {
-    /// The tuple as the backend sees it.
-    pub tuple: Tuple<A>,
+pub struct Choice {
     pub target: Target,
     pub next_hop: u32,
 }
 
 /// What the services say to a new connection.
-pub enum Steering<A> {
+pub enum Steering {
     /// The destination is no frontend.
     None,
-    To(Choice<A>),
+    /// A backend was chosen.
+    Chosen,
     /// The service has nobody to answer, and says so.
     Reject,
     Drop(DropReason),
@@ -37,18 +36,17 @@ pub enum Steering<A> {
 /// The hash of backend choice has a fixed key, so that every node chooses alike.
 const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 
-/// Looks the destination up among the frontends and chooses a backend by the tuple's hash.
+/// Looks the destination up among the frontends, chooses a backend by the tuple's hash, and makes
+/// the tuple the one that the backend sees.
 #[inline(never)]
 pub fn steer<A: Address, T: Tables>(
-    tables: &Context<'_, T>,
+    context: &Context<'_, T>,
     ends: Ends,
-    tuple: &Tuple<A>,
-) -> Steering<A> {
-    if !ends.destination.has(Leaf::FRONTEND) {
-        return Steering::None;
-    }
-    let key = tuple.destination.frontend_key(tuple.destination_port, tuple.protocol, tables.side);
-    let Some(service) = tables.tables.frontend(&key).filter(|_| tuple.has_ports()) else {
+    tuple: &mut Tuple<A>,
+    choice: &mut Choice,
+) -> Steering {
+    let key = tuple.destination.frontend_key(tuple.destination_port, tuple.protocol, context.side);
+    let Some(service) = context.tables.frontend(&key).filter(|_| tuple.has_ports()) else {
         return if ends.destination.has(Leaf::SERVICE_ONLY) {
             Steering::Drop(DropReason::NoFrontend)
         } else {
@@ -56,23 +54,20 @@ pub fn steer<A: Address, T: Tables>(
         };
     };
     let service = service as u32;
-    let Some(record) = tables.service(service) else {
+    let Some(record) = context.service(service) else {
         return Steering::Drop(DropReason::MissingMap);
     };
     let range = if ends.source.has(Leaf::WORKLOAD) { record.internal } else { record.external };
     match range {
         Range::REJECT => Steering::Reject,
         Range::DROP => Steering::Drop(DropReason::NoEndpoint),
-        _ => match choose(tables, range, tuple) {
+        _ => match choose(context, range, tuple) {
             Some((backend, record)) => {
-                let destination = A::from_field(&record.address);
-                let translated = Tuple {
-                    destination,
-                    destination_port: Port(u16::from_ne_bytes(record.port)),
-                    ..*tuple
-                };
-                let target = Target { backend, service, kind: kind::DNAT };
-                Steering::To(Choice { tuple: translated, target, next_hop: record.next_hop })
+                tuple.destination = A::from_field(&record.address);
+                tuple.destination_port = Port(u16::from_ne_bytes(record.port));
+                choice.target = Target { backend, service, kind: kind::DNAT };
+                choice.next_hop = record.next_hop;
+                Steering::Chosen
             }
             None => Steering::Drop(DropReason::BackendMissing),
         },
@@ -81,16 +76,16 @@ pub fn steer<A: Address, T: Tables>(
 
 /// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.
 #[inline(always)]
-fn choose<A: Address, T: Tables>(
-    tables: &Context<'_, T>,
+fn choose<'c, A: Address, T: Tables>(
+    tables: &'c Context<'_, T>,
     range: Range,
     tuple: &Tuple<A>,
-) -> Option<(u32, Backend)> {
+) -> Option<(u32, &'c Backend)> {
     let hash = hash::<A>(&Key::of(tuple), CHOICE_KEY) >> 32;
     let slot = range.start().wrapping_add((hash * range.size() as u64 >> 32) as u32);
     let pair = tables.word(Table::Slots, slot >> 1)?;
     let id = (pair >> ((slot & 1) * 32)) as u32;
-    let record = *tables.backend(id)?;
+    let record = tables.backend(id)?;
     (id != 0 && record.flags & Backend::SERVING != 0).then_some((id, record))
 }
 

@@ -3,7 +3,7 @@
 //! Each hook is a small program for packets of known flows and, behind a static tail call, one
 //! per address family for everything else. The decisions are all in `datapath`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
 #![cfg_attr(
     target_arch = "bpf",
     expect(internal_features, reason = "stable atomics on this target only load and store")

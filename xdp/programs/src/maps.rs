@@ -17,6 +17,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
     macros::btf_map,
 };
+use datapath::{Address, V4, V6, Work};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
@@ -76,3 +77,20 @@ pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::
 pub static TAIL_XDP: ProgramArray<{ abi::tail::XDP_SLOTS as usize }> = ProgramArray::new();
 #[btf_map(name = "zg1_tail_tc")]
 pub static TAIL_TC: ProgramArray<{ abi::tail::TC_SLOTS as usize }> = ProgramArray::new();
+
+/// Room for a slow path's work: one packet at a time on a processor, since programs of these
+/// types do not interrupt each other.
+#[btf_map(name = "zg1_work")]
+static WORK: PerCpuArray<[u64; WORK_WORDS], 1> = PerCpuArray::new();
+
+const WORK_WORDS: usize = size_of::<Work<V6>>().div_ceil(8);
+const _: () = assert!(size_of::<Work<V4>>() <= WORK_WORDS * 8 && align_of::<Work<V6>>() <= 8);
+
+/// This processor's work.
+#[inline(always)]
+pub fn work<'w, A: Address>() -> Option<&'w mut Work<A>> {
+    // SAFETY: the element is large and aligned enough (asserted above) and this processor's own;
+    // every bit pattern that these programs leave there, and zero, is valid for both families'
+    // integers, and the enums are written before they are read.
+    WORK.get_ptr_mut(0).map(|words| unsafe { &mut *words.cast() })
+}

@@ -1,6 +1,6 @@
 //! Frames in the kernel: every unsafe access to packet memory is in this module.
 
-use core::ptr;
+use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
@@ -46,20 +46,35 @@ trait Linear {
     }
 }
 
+/// Hides where a context pointer comes from. Else the compiler, knowing all callers, loads the
+/// frame's bounds there and hands them over as integers, and the verifier forgets what they are.
+#[inline(always)]
+fn opaque<C>(context: *mut C) -> *mut C {
+    let mut hidden = context;
+    // SAFETY: a register is moved to itself. (Without an instruction, line information clashes.)
+    unsafe {
+        asm!("{0} = {0}", inlateout(reg) hidden, options(pure, nomem, nostack, preserves_flags));
+    }
+    hidden
+}
+
 /// A frame at an XDP hook.
 pub struct XdpFrame<'c>(pub &'c XdpContext);
 
 impl Linear for XdpFrame<'_> {
     #[inline(always)]
     fn bounds(&self) -> (usize, usize) {
-        (self.0.data(), self.0.data_end())
+        let context = opaque(self.0.ctx);
+        // SAFETY: the context is valid while the program runs.
+        unsafe { ((*context).data as usize, (*context).data_end as usize) }
     }
 }
 
 impl Packet for XdpFrame<'_> {
     #[inline(always)]
     fn len(&self) -> u32 {
-        (self.0.data_end() - self.0.data()) as u32
+        let (start, end) = self.bounds();
+        (end - start) as u32
     }
 
     #[inline(always)]
@@ -110,7 +125,9 @@ impl<'c> TcFrame<'c> {
 impl Linear for TcFrame<'_> {
     #[inline(always)]
     fn bounds(&self) -> (usize, usize) {
-        (self.0.data(), self.0.data_end())
+        let context = opaque(self.0.skb.skb);
+        // SAFETY: as for XDP.
+        unsafe { ((*context).data as usize, (*context).data_end as usize) }
     }
 }
 

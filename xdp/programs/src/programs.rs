@@ -17,6 +17,7 @@ use datapath::{
 };
 
 use crate::{
+    maps,
     packet::{self, TcFrame, XdpFrame},
     tables::KernelTables,
     verdict,
@@ -113,21 +114,26 @@ fn known<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P, offse
 /// The slow path on a frame.
 #[inline(always)]
 fn slow<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P) -> Verdict {
-    match parse_again::<A, P>(frame) {
-        Ok(Some(parsed)) => datapath::decide(hook, interface, frame, &parsed, &KernelTables),
-        Ok(None) => Verdict::Pass(PassReason::NotIp),
+    let Some(work) = maps::work::<A>() else { return Verdict::Drop(DropReason::MissingMap) };
+    match parse_again(frame, &mut work.parsed) {
+        Ok(true) => datapath::decide(hook, interface, frame, work, &KernelTables),
+        Ok(false) => Verdict::Pass(PassReason::NotIp),
         Err(reason) => Verdict::Drop(reason),
     }
 }
 
-/// Parsing again costs less than handing the result over. Out of line for the sake of the stack.
+/// Parsing again costs less than handing the result over.
 #[inline(never)]
-fn parse_again<A: Address, P: Packet>(frame: &P) -> Result<Option<Parsed<A>>, DropReason> {
-    match parse::link(frame)? {
-        Link::Ipv4(offset) if !A::V6 => parse::packet(frame, offset).map(Some),
-        Link::Ipv6(offset) if A::V6 => parse::packet(frame, offset).map(Some),
-        _ => Ok(None),
-    }
+fn parse_again<A: Address, P: Packet>(
+    frame: &P,
+    parsed: &mut Parsed<A>,
+) -> Result<bool, DropReason> {
+    *parsed = match parse::link(frame)? {
+        Link::Ipv4(offset) if !A::V6 => parse::packet(frame, offset)?,
+        Link::Ipv6(offset) if A::V6 => parse::packet(frame, offset)?,
+        _ => return Ok(false),
+    };
+    Ok(true)
 }
 
 #[inline(always)]

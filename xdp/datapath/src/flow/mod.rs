@@ -10,4 +10,4 @@ pub mod table;
 
 pub use bucket::{Hit, Key};
 pub use entry::{Flow, Looks, Rewrite};
-pub use table::{find, open, retire_pair};
+pub use table::find;

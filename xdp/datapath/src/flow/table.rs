@@ -7,7 +7,7 @@ use super::{
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
-use crate::{Address, Context, Tables, Tuple, Word};
+use crate::{Address, Context, Tables, Tuple, Word, decide::Work};
 
 /// An entry with the place of its statistics.
 pub struct Found<'t, A: Address, T: Tables> {
@@ -28,91 +28,87 @@ pub fn find<'t, A: Address, T: Tables>(
     Some(Found { hit, bucket })
 }
 
-/// Inserts the pair of entries of a new flow and gives the forward one, ours or one that another
-/// processor opened meanwhile. Replies first, so that no packet can be answered by one that is
-/// not known yet.
-#[inline(always)]
-pub fn open<'t, A: Address, T: Tables>(
-    tables: &Context<'t, T>,
+/// [`find`], out of line.
+#[inline(never)]
+pub fn locate<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
     tuple: &Tuple<A>,
-    flow: &Flow<A>,
-) -> Result<Found<'t, A, T>, DropReason> {
-    let reply = match insert(tables, tuple, flow, Side::Partner) {
-        Some((Inserted::New(hit), _)) => hit,
-        Some((Inserted::Existing(hit), _)) if leads_to(&hit.rewrite(), tuple) => hit,
-        Some((Inserted::Existing(_), _)) => return Err(DropReason::FlowConflict),
-        Some((Inserted::Full, _)) => return Err(DropReason::FlowTableFull),
+) -> Option<Found<'t, A, T>> {
+    find(context, tuple)
+}
+
+/// Inserts the pair of entries of `work.flow`. Replies first, so that no packet can be answered
+/// by one that is not known yet. Another processor that opens the same flow meanwhile wins.
+#[inline(never)]
+pub fn open<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+) -> Result<(), DropReason> {
+    let mirrored = work.mirror(context.control.hash_key);
+    let reply = match insert(context, mirrored, &work.key, &work.entry) {
+        Some(Inserted::New(hit)) => hit,
+        Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
+        Some(Inserted::Existing(_)) => return Err(DropReason::FlowConflict),
+        Some(Inserted::Full) => return Err(DropReason::FlowTableFull),
         None => return Err(DropReason::MissingMap),
     };
-    match insert(tables, tuple, flow, Side::Own) {
-        Some((Inserted::New(hit) | Inserted::Existing(hit), bucket)) => Ok(Found { hit, bucket }),
-        Some((Inserted::Full, _)) | None => {
+    work.key = Key::of(&work.parsed.tuple);
+    let own = hash::<A>(&work.key, context.control.hash_key);
+    match insert(context, own, &work.key, &work.flow) {
+        Some(Inserted::New(_) | Inserted::Existing(_)) => Ok(()),
+        Some(Inserted::Full) | None => {
             reply.retire();
             Err(DropReason::FlowTableFull)
         }
     }
 }
 
-/// Which entry of a pair to insert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Own,
-    Partner,
-}
-
-/// Inserts one entry of the pair that `flow` opens for `tuple`; also gives its bucket. Out of
-/// line for the sake of the kernel's stack: the entry that is not inserted is never built.
+/// Inserts one entry. Out of line for the sake of the kernel's stack.
 #[inline(never)]
 fn insert<'t, A: Address, T: Tables>(
-    tables: &Context<'t, T>,
-    tuple: &Tuple<A>,
-    flow: &Flow<A>,
-    side: Side,
-) -> Option<(Inserted<'t, A, T::Word>, u32)> {
-    let (key, flow) = match side {
-        Side::Own => (Key::of(tuple), *flow),
-        Side::Partner => flow.mirror(tuple),
-    };
-    let hash = hash::<A>(&key, tables.control.hash_key);
-    let index = hash as u32 & A::flow_mask(tables.control);
-    let bucket = A::flows(tables.tables, index)?;
-    let inserted =
-        bucket::insert::<A, T::Word>(bucket, hash, &key, &flow, &tables.control.timeouts);
+    context: &Context<'t, T>,
+    hash: u64,
+    key: &Key,
+    entry: &Flow<A>,
+) -> Option<Inserted<'t, A, T::Word>> {
+    let index = hash as u32 & A::flow_mask(context.control);
+    let bucket = A::flows(context.tables, index)?;
+    let timeouts = &context.control.timeouts;
+    let inserted = bucket::insert::<A, T::Word>(bucket, hash, key, entry, timeouts);
     if let Inserted::New(hit) = &inserted
-        && let Some([packets, bytes]) = stats::<A, T>(tables, index, hit.way)
+        && let Some([packets, bytes]) = stats::<A, T>(context, index, hit.way)
     {
         packets.store(0);
         bytes.store(0);
     }
-    Some((inserted, index))
+    Some(inserted)
 }
 
-/// Frees an entry and its partner.
+/// Frees an entry and its partner; `flow` is what the entry says.
 #[inline(never)]
 pub fn retire_pair<A: Address, T: Tables>(
-    tables: &Context<'_, T>,
+    context: &Context<'_, T>,
     found: &Found<'_, A, T>,
+    flow: &Flow<A>,
     protocol: u8,
 ) {
-    let partner = found.hit.rewrite().tuple(protocol).reversed();
+    let partner = flow.rewrite.tuple(protocol).reversed();
     if found.hit.retire()
-        && let Some(partner) = find(tables, &partner)
+        && let Some(partner) = find(context, &partner)
     {
         partner.hit.retire();
     }
 }
 
-/// Marks the partner as seen now, in the given state, or inserts it again where it was replaced.
-#[inline(always)]
-pub fn refresh_partner<A: Address, T: Tables>(
-    tables: &Context<'_, T>,
-    tuple: &Tuple<A>,
-    flow: &Flow<A>,
-) {
-    if let Some((Inserted::Existing(hit), _)) = insert(tables, tuple, flow, Side::Partner) {
+/// Marks the partner of `work.flow` as seen when that was, or inserts it again where it was
+/// replaced.
+#[inline(never)]
+pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) {
+    let mirrored = work.mirror(context.control.hash_key);
+    if let Some(Inserted::Existing(hit)) = insert(context, mirrored, &work.key, &work.entry) {
         let old = hit.looks();
-        let state = old.state | (flow.looks.state & seen::ANSWERED);
-        hit.set_looks(old, Looks { seen: flow.looks.seen, state, ..old });
+        let Looks { seen, state, .. } = work.flow.looks;
+        hit.set_looks(old, Looks { seen, state: old.state | (state & seen::ANSWERED), ..old });
     }
 }
 
