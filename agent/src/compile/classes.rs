@@ -87,13 +87,12 @@ fn sweep(sets: &[SetRanges], family: Family, found: &mut HashMap<Box<[u32]>, u32
                 Err(at) => inside.insert(at, *set),
             }
         }
-        let class = match found.get(&*inside) {
-            Some(class) => *class,
-            None => {
-                let class = found.len() as u32;
-                found.insert(inside.clone().into(), class);
-                class
-            }
+        let class = if let Some(class) = found.get(&*inside) {
+            *class
+        } else {
+            let class = found.len() as u32;
+            found.insert(inside.clone().into(), class);
+            class
         };
         let here = edges_here[0].0;
         if here == 0 {

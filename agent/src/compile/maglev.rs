@@ -80,9 +80,12 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// Wishes are small: there is a prime below the double of any number.
 fn next_prime(from: u64) -> u64 {
-    let is_prime = |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
-    (from..).find(is_prime).unwrap_or(from)
+    let is_prime = |n: &u64| {
+        (2..*n).take_while(|divisor| divisor * divisor <= *n).all(|it| !n.is_multiple_of(it))
+    };
+    (from..=2 * from).find(is_prime).unwrap_or(from)
 }
 
 /// A backend's place in its permutation of the slots.
@@ -172,9 +175,11 @@ mod tests {
             let table = deal(&backends);
             let total: u32 = backends.iter().map(|(_, weight)| weight).sum();
             for (index, (address, weight)) in backends.iter().enumerate() {
-                let slots = table.iter().filter(|owner| **owner == index as u32).count();
-                let fair = table.len() as f64 * f64::from(*weight) / f64::from(total);
-                assert!((slots as f64 / fair - 1.0).abs() < 0.02, "{address}: {slots} of {fair}");
+                let slots = table.iter().filter(|owner| **owner == index as u32).count() as u64;
+                // Compared in units of 1 / (100 * total): within two hundredths of the share.
+                let fair = table.len() as u64 * u64::from(*weight);
+                let error = (slots * u64::from(total)).abs_diff(fair) * 100;
+                assert!(error < 2 * fair, "{address}: {slots} slots for weight {weight}");
             }
         }
     }
@@ -183,16 +188,14 @@ mod tests {
     fn removing_a_backend_moves_little_else() {
         let all = backends(100, |_| 1);
         let before = owners(&all);
-        let mut worst: f64 = 0.0;
         for gone in (0..all.len()).step_by(9) {
             let mut rest = all.clone();
             let (removed, _) = rest.remove(gone);
             let after = owners(&rest);
             let minimal = before.iter().filter(|owner| **owner == removed).count();
             let moved = before.iter().zip(&after).filter(|(one, other)| one != other).count();
-            worst = worst.max(moved as f64 / minimal as f64);
+            assert!(2 * moved <= 3 * minimal, "{removed}: {moved} moved for {minimal}");
         }
-        assert!(worst <= 1.5, "{worst} times the least possible");
     }
 
     #[test]

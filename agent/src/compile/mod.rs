@@ -125,7 +125,7 @@ impl Compilation<'_> {
         let serving = services::write(&mut image, self.limits, self.world, self.node, ids)?;
         self.write_addresses(&mut image, &selection, &classes, ids)?;
 
-        let policies = self.policies(&selection, &rows, &local, ids);
+        let policies = policies(&selection, &rows, &local, ids);
         let addresses = digest::addresses(&self.owners(&local, ids));
         ids.epochs.advance(policies, addresses, serving);
         let rows = local
@@ -196,26 +196,6 @@ impl Compilation<'_> {
         Key { kind, name: name.to_owned() }
     }
 
-    /// What judges each local endpoint, by its id.
-    fn policies(
-        &self,
-        selection: &Selection<'_>,
-        rows: &Rows,
-        local: &[&Workload],
-        ids: &Ids,
-    ) -> BTreeMap<u16, Digest> {
-        let digests = digest::profiles(selection);
-        local
-            .iter()
-            .map(|workload| {
-                let profile = selection.profile_of[workload.name.as_str()];
-                let restricted = rows[profile] != [ROW_ALLOW; 2];
-                let digest = if restricted { digests[profile] } else { Digest::UNRESTRICTED };
-                (ids.endpoint(&workload.name), digest)
-            })
-            .collect()
-    }
-
     /// The endpoint of each local address; 0 for this node's own.
     fn owners(&self, local: &[&Workload], ids: &Ids) -> BTreeSet<(IpAddr, u16)> {
         let own = self.world.nodes.get(self.node).into_iter().flat_map(|node| &node.addresses);
@@ -224,4 +204,23 @@ impl Compilation<'_> {
         });
         own.map(|address| (*address, 0)).chain(workloads).collect()
     }
+}
+
+/// What judges each local endpoint, by its id.
+fn policies(
+    selection: &Selection<'_>,
+    rows: &Rows,
+    local: &[&Workload],
+    ids: &Ids,
+) -> BTreeMap<u16, Digest> {
+    let digests = digest::profiles(selection);
+    local
+        .iter()
+        .map(|workload| {
+            let profile = selection.profile_of[workload.name.as_str()];
+            let restricted = rows[profile] != [ROW_ALLOW; 2];
+            let digest = if restricted { digests[profile] } else { Digest::UNRESTRICTED };
+            (ids.endpoint(&workload.name), digest)
+        })
+        .collect()
 }

@@ -93,6 +93,9 @@ mod tests {
         }
     }
 
+    /// A name, this node, its preference, backends, and the last bytes of the eligible ones.
+    type Row<'t> = (&'t str, &'t str, &'t [Scope], &'t [&'t str], &'t [u8]);
+
     #[test]
     fn the_nearest_ready_backends_are_eligible() {
         use Scope::{Any, Node, Region, Zone};
@@ -103,7 +106,7 @@ mod tests {
             node("far", "c", "south"),
             node("bare", "", ""),
         ]);
-        let rows: &[(&str, &str, &[Scope], &[&str], &[u8])] = &[
+        let rows: &[Row<'_>] = &[
             ("default", "here", &[Any], &["1@here", "2@far"], &[1, 2]),
             ("node first", "here", &[Node, Any], &["1@here", "2@beside"], &[1]),
             ("node empty, so anywhere", "here", &[Node, Any], &["1@far", "2@beside"], &[1, 2]),

@@ -86,16 +86,16 @@ impl Ports {
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {
-        self.combine(other, Intervals::union, self.others | other.others)
+        self.combine(other, Intervals::union, self.others || other.others)
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        self.combine(other, Intervals::intersection, self.others & other.others)
+        self.combine(other, Intervals::intersection, self.others && other.others)
     }
 
     pub(super) fn minus(&self, other: &Self) -> Self {
         let minus = |one: &Intervals, other: &Intervals| one.intersection(&other.complement());
-        self.combine(other, minus, self.others & !other.others)
+        self.combine(other, minus, self.others && !other.others)
     }
 
     pub(super) fn is_none(&self) -> bool {

@@ -145,9 +145,12 @@ mod tests {
         number(text.parse().unwrap())
     }
 
+    /// Prefixes, excepts, and the ranges that are left.
+    type Row<'t> = (&'t [&'t str], &'t [&'t str], &'t [(&'t str, &'t str)]);
+
     #[test]
     fn prefixes_minus_excepts() {
-        let rows: &[(&[&str], &[&str], &[(&str, &str)])] = &[
+        let rows: &[Row<'_>] = &[
             (&["10.0.0.0/9", "10.128.0.0/9"], &[], &[("10.0.0.0", "10.255.255.255")]),
             (&["10.0.0.0/8"], &["10.0.0.0/8"], &[]),
             (

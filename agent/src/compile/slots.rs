@@ -83,10 +83,13 @@ fn aligned(size: u32) -> u32 {
 mod tests {
     use super::*;
 
+    /// A name, the sizes asked for, and some of the starts given.
+    type Step<'t> = (&'t str, &'t [(u32, u32)], &'t [(u32, u32)]);
+
     #[test]
     fn places_are_kept_and_gaps_are_filled() {
         let mut places = Places::default();
-        let steps: &[(&str, &[(u32, u32)], &[(u32, u32)])] = &[
+        let steps: &[Step<'_>] = &[
             ("first", &[(1, 4), (2, 3), (3, 6)], &[(1, 0), (2, 4), (3, 8)]),
             ("one grows", &[(1, 4), (2, 6), (3, 6)], &[(1, 0), (2, 14), (3, 8)]),
             (

@@ -51,9 +51,10 @@ fn backends(change: impl Fn(&mut Vec<zonegate::model::Backend>)) -> impl Fn(&mut
     move |world| change(&mut world.backend_sets.get_mut("shop").unwrap().backends)
 }
 
+type Change = Box<dyn Fn(&mut World)>;
+
 #[test]
 fn epochs_move_with_what_concerns_them() {
-    type Change = Box<dyn Fn(&mut World)>;
     // Does the node's epoch move, that of `web`, that of `database`?
     let rows: Vec<(&str, Change, [bool; 3])> = vec![
         ("nothing", Box::new(|_| {}), [false, false, false]),
@@ -193,9 +194,8 @@ fn adopted_tables_are_stayed_clear_of() {
     let mut adopted = old.compile(&world).unwrap();
     let mut changed = world.clone();
     put(set("friends", &["10.8.0.0/15"]))(&mut changed);
-    for _ in 0..3 {
-        adopted = old.compile(&changed).unwrap();
-        std::mem::swap(&mut changed, &mut world.clone());
+    for next in [&changed, &world, &changed] {
+        adopted = old.compile(next).unwrap();
     }
 
     let mut compiler = compiler();

@@ -39,11 +39,12 @@ fn full_world() -> World {
     )
 }
 
+type Set = Box<dyn Fn(&mut Limits)>;
+
 #[test]
 fn limits_are_refused_by_name() {
     let blocks =
         |table: Table, room| move |limits: &mut Limits| limits.blocks[table as usize] = room;
-    type Set = Box<dyn Fn(&mut Limits)>;
     let rows: Vec<(Set, &str)> = vec![
         (
             Box::new(|it| it.endpoints = 1),

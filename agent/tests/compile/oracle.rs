@@ -20,19 +20,19 @@ pub fn allows(
 ) -> bool {
     let matches = |rule: &&Rule| rule_matches(world, rule, peer, protocol, port);
 
-    for action in rules(world, subject, direction, Tier::Admin).filter(matches).map(action) {
-        match action {
-            Action::Accept => return true,
-            Action::Deny => return false,
-            Action::Pass => break,
-        }
+    let first = |tier: Tier| rules(world, subject, direction, tier).find(matches).map(action);
+
+    match first(Tier::Admin) {
+        Some(Action::Accept) => return true,
+        Some(Action::Deny) => return false,
+        Some(Action::Pass) | None => {}
     }
     let isolated = policies(world, subject, Tier::Network)
         .any(|policy| direction_rules(policy, direction).is_some());
     if isolated {
         return rules(world, subject, direction, Tier::Network).any(|rule| matches(&rule));
     }
-    match rules(world, subject, direction, Tier::Baseline).find(matches).map(action) {
+    match first(Tier::Baseline) {
         Some(Action::Deny) => false,
         Some(Action::Accept | Action::Pass) | None => true,
     }

@@ -1,6 +1,9 @@
 //! Frontends, backends, slots and next hops of a small world.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use abi::{
     address::Leaf,
@@ -32,6 +35,9 @@ fn shop(backends: Vec<Backend>) -> World {
     )
 }
 
+/// A name, backends, and those that IPv4 and IPv6 connections reach.
+type Row<'t> = (&'t str, Vec<Backend>, &'t [&'t str], &'t [&'t str]);
+
 /// Addresses that new connections to a frontend reach.
 fn reached(image: &Image, text: &str) -> BTreeSet<String> {
     let (_, service) = service_of(image, frontend(text));
@@ -41,13 +47,13 @@ fn reached(image: &Image, text: &str) -> BTreeSet<String> {
         .map(|id| {
             let record: BackendRecord = image.record(Table::Backends, id);
             let port = u16::from_be_bytes(record.port);
-            match text.starts_with('[') {
-                true => format!("[{}]:{port}", std::net::Ipv6Addr::from(record.address)),
-                false => format!(
-                    "{}.{}.{}.{}:{port}",
-                    record.address[0], record.address[1], record.address[2], record.address[3]
-                ),
-            }
+            let ip = if text.starts_with('[') {
+                IpAddr::from(record.address)
+            } else {
+                let [a, b, c, d, ..] = record.address;
+                IpAddr::from([a, b, c, d])
+            };
+            SocketAddr::new(ip, port).to_string()
         })
         .collect()
 }
@@ -62,7 +68,7 @@ fn new_connections_reach_the_preferred_backends_of_their_family() {
     let ready: fn(&mut Backend) = |_| {};
     let down: fn(&mut Backend) = |it| (it.ready, it.serving) = (false, false);
     let leaving: fn(&mut Backend) = |it| (it.ready, it.terminating) = (false, true);
-    let rows: Vec<(&str, Vec<Backend>, &[&str], &[&str])> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("none", vec![], &[], &[]),
         (
             "same zone",
@@ -117,7 +123,7 @@ fn next_hops_lead_to_backends_elsewhere_only() {
     let image = compiler().compile(&shop(backends)).unwrap();
     let addresses: BTreeSet<_> = image.next_hops.values().copied().collect();
     assert_eq!(addresses, BTreeSet::from([address("10.2.0.1"), address("fd02::1")]));
-    let mut hops: Vec<std::net::IpAddr> = Vec::new();
+    let mut hops: Vec<IpAddr> = Vec::new();
     for id in 1..=5 {
         let record: BackendRecord = image.record(Table::Backends, id);
         assert_eq!(record.flags, BackendRecord::SERVING);
