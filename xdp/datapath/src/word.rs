@@ -15,9 +15,12 @@ pub trait Word {
     fn compare_exchange(&self, current: u64, new: u64) -> bool;
 }
 
-#[cfg(all(not(target_arch = "bpf"), not(loom)))]
+#[cfg(not(target_arch = "bpf"))]
 mod host {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    #[cfg(not(loom))]
+    use core::sync::atomic::{AtomicU64, Ordering, fence};
+    #[cfg(loom)]
+    use loom::sync::atomic::{AtomicU64, Ordering, fence};
 
     impl super::Word for AtomicU64 {
         fn load(&self) -> u64 {
@@ -29,26 +32,12 @@ mod host {
         }
 
         fn compare_exchange(&self, current: u64, new: u64) -> bool {
-            self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        }
-    }
-}
-
-#[cfg(loom)]
-mod model {
-    use loom::sync::atomic::{AtomicU64, Ordering};
-
-    impl super::Word for AtomicU64 {
-        fn load(&self) -> u64 {
-            self.load(Ordering::Acquire)
-        }
-
-        fn store(&self, value: u64) {
-            self.store(value, Ordering::Relaxed);
-        }
-
-        fn compare_exchange(&self, current: u64, new: u64) -> bool {
-            self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            let done =
+                self.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            // The kernel's read-modify-write operations order everything around them; Rust's
+            // order nothing against later loads.
+            fence(Ordering::SeqCst);
+            done
         }
     }
 }
