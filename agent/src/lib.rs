@@ -3,6 +3,7 @@
 
 pub mod compile;
 pub mod dataplane;
+pub mod grpc;
 pub mod image;
 pub mod model;
 pub mod refusal;

@@ -3,8 +3,11 @@
 //! What all resources may be together is bounded by the tables; the compiler and the dataplane
 //! refuse what does not fit there.
 
+use serde::Deserialize;
+
 /// Limits by name; exceeding one refuses the transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     pub name_bytes: usize,
     pub addresses_per_node: usize,

@@ -151,7 +151,7 @@ impl Store {
         }
         let edit = match self.edit(owner, content, false) {
             Ok(edit) => edit,
-            Err(refusals) => return Ok(Answer::Refused(refusals)),
+            Err(refusals) => return Ok(Answer::refused(refusals)),
         };
         let begun = Instant::now();
         let compiled = self.parts.compiler.compile(&self.state.world);
@@ -163,7 +163,7 @@ impl Store {
                 compile,
                 ..Accepted::default()
             }),
-            Err(refusals) => Answer::Refused(refusals),
+            Err(refusals) => Answer::refused(refusals),
         })
     }
 
@@ -221,7 +221,7 @@ impl Store {
     ) -> Result<Answer, WriteError> {
         let edit = match self.edit(owner, content, snapshot) {
             Ok(edit) => edit,
-            Err(refusals) => return Ok(Answer::Refused(refusals)),
+            Err(refusals) => return Ok(Answer::refused(refusals)),
         };
         if edit.is_empty() && self.readiness == Readiness::Ready {
             let revision = self.state.stamp.revision;
@@ -235,7 +235,7 @@ impl Store {
             }
             Err(CommitFailure::Refused(refusals)) => {
                 edit.undo(&mut self.state);
-                Ok(Answer::Refused(refusals))
+                Ok(Answer::refused(refusals))
             }
             Err(CommitFailure::Failed(error)) => {
                 edit.undo(&mut self.state);

@@ -29,6 +29,22 @@ pub enum Answer {
     Refused(Vec<Refusal>),
 }
 
+impl Answer {
+    /// The first hundred reasons, each of bounded length: answers are remembered, and what they
+    /// quote is as long as whoever sent it liked.
+    pub(super) fn refused(mut refusals: Vec<Refusal>) -> Self {
+        refusals.truncate(REFUSALS);
+        for Refusal { key, field, reason } in &mut refusals {
+            for text in [Some(field), Some(reason), key.as_mut().map(|key| &mut key.name)] {
+                if let Some(text) = text {
+                    text.truncate(text.floor_char_boundary(REFUSAL_BYTES));
+                }
+            }
+        }
+        Self::Refused(refusals)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Accepted {
     /// The revision it made, or found when there was nothing to change.
@@ -97,3 +113,7 @@ impl Query {
             && self.owner.as_ref().is_none_or(|owner| *owner == held.owner)
     }
 }
+
+const REFUSALS: usize = 100;
+/// Of each text of a refusal.
+const REFUSAL_BYTES: usize = 1024;

@@ -1,0 +1,162 @@
+//! Messages to resources, with the path of every field that is wrong.
+
+use std::net::SocketAddr;
+
+use proto::v1::{self, resource};
+
+use super::{problems::Problems, rule};
+use crate::{
+    model::{
+        AddressSet, Backend, BackendSet, Frontend, Key, Kind, Node, Policy, Preference, Prefix,
+        Protocol, Resource, Scope, Service, Tier, Workload,
+    },
+    refusal::Refusal,
+};
+
+/// Translates a resource. `path` names the message where the resource cannot be named.
+pub fn resource(path: &str, message: v1::Resource) -> Result<Resource, Vec<Refusal>> {
+    match message.kind {
+        None => {
+            Err(vec![Refusal::general(path, "no kind of resource that this agent knows is set")])
+        }
+        Some(resource::Kind::Node(it)) => node(it).map(Resource::Node),
+        Some(resource::Kind::Workload(it)) => workload(it).map(Resource::Workload),
+        Some(resource::Kind::AddressSet(it)) => address_set(it).map(Resource::AddressSet),
+        Some(resource::Kind::Policy(it)) => policy(it).map(Resource::Policy),
+        Some(resource::Kind::BackendSet(it)) => backend_set(it).map(Resource::BackendSet),
+        Some(resource::Kind::Service(it)) => service(it).map(Resource::Service),
+    }
+}
+
+fn node(message: v1::Node) -> Result<Node, Vec<Refusal>> {
+    let mut problems = problems(Kind::Node, &message.name);
+    problems.features(&message.required_features);
+    let addresses = problems
+        .list("addresses", message.addresses, |problems, path, text| problems.address(path, &text));
+    problems.finish(Some(Node {
+        name: message.name,
+        addresses,
+        zone: message.zone,
+        region: message.region,
+        labels: message.labels,
+    }))
+}
+
+fn workload(message: v1::Workload) -> Result<Workload, Vec<Refusal>> {
+    let mut problems = problems(Kind::Workload, &message.name);
+    problems.features(&message.required_features);
+    let addresses = problems
+        .list("addresses", message.addresses, |problems, path, text| problems.address(path, &text));
+    problems.finish(Some(Workload {
+        name: message.name,
+        node: message.node,
+        addresses,
+        interface: message.interface,
+    }))
+}
+
+fn address_set(message: v1::AddressSet) -> Result<AddressSet, Vec<Refusal>> {
+    let mut problems = problems(Kind::AddressSet, &message.name);
+    problems.features(&message.required_features);
+    let prefix = |problems: &mut Problems, path: String, text: String| {
+        problems.take(path, text.parse::<Prefix>())
+    };
+    let prefixes = problems.list("prefixes", message.prefixes, prefix);
+    let except = problems.list("except", message.except, prefix);
+    problems.finish(Some(AddressSet { name: message.name, prefixes, except }))
+}
+
+fn policy(message: v1::Policy) -> Result<Policy, Vec<Refusal>> {
+    let mut problems = problems(Kind::Policy, &message.name);
+    problems.features(&message.required_features);
+    let tier = problems.enumeration("tier", message.tier, |tier| match tier {
+        v1::Tier::Unspecified => None,
+        v1::Tier::Admin => Some(Tier::Admin),
+        v1::Tier::Network => Some(Tier::Network),
+        v1::Tier::Baseline => Some(Tier::Baseline),
+    });
+    let mut rules = |direction: &str, rules: v1::Rules| {
+        problems.list(&format!("{direction}.rules"), rules.rules, rule::from_proto)
+    };
+    let ingress = message.ingress.map(|it| rules("ingress", it));
+    let egress = message.egress.map(|it| rules("egress", it));
+    problems.finish(tier.map(|tier| Policy {
+        name: message.name,
+        tier,
+        priority: message.priority,
+        subjects: message.subjects,
+        ingress,
+        egress,
+    }))
+}
+
+fn backend_set(message: v1::BackendSet) -> Result<BackendSet, Vec<Refusal>> {
+    let mut problems = problems(Kind::BackendSet, &message.name);
+    problems.features(&message.required_features);
+    let backends = problems.list("backends", message.backends, backend);
+    problems.finish(Some(BackendSet { name: message.name, backends }))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
+fn backend(problems: &mut Problems, path: String, message: v1::Backend) -> Option<Backend> {
+    let address = problems.address(format!("{path}.address"), &message.address);
+    let port = problems.port(format!("{path}.port"), message.port);
+    let ready = message.ready.unwrap_or(true);
+    Some(Backend {
+        address: SocketAddr::new(address?, port?),
+        node: message.node,
+        zone: message.zone,
+        ready,
+        serving: message.serving.unwrap_or(ready),
+        terminating: message.terminating,
+        weight: message.weight.unwrap_or(1),
+    })
+}
+
+fn service(message: v1::Service) -> Result<Service, Vec<Refusal>> {
+    let mut problems = problems(Kind::Service, &message.name);
+    problems.features(&message.required_features);
+    let frontends = problems.list("frontends", message.frontends, frontend);
+    let preference = if message.preference.is_empty() {
+        Preference::default()
+    } else {
+        Preference(problems.list("preference", message.preference, scope))
+    };
+    problems.finish(Some(Service {
+        name: message.name,
+        frontends,
+        backend_set: message.backend_set,
+        preference,
+    }))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
+fn frontend(problems: &mut Problems, path: String, message: v1::Frontend) -> Option<Frontend> {
+    let address = problems.address(format!("{path}.address"), &message.address);
+    let port = problems.port(format!("{path}.port"), message.port);
+    let protocol = protocol(problems, format!("{path}.protocol"), message.protocol);
+    Some(Frontend { address: address?, port: port?, protocol: protocol? })
+}
+
+fn scope(problems: &mut Problems, path: String, number: i32) -> Option<Scope> {
+    problems.enumeration(path, number, |scope| match scope {
+        v1::Scope::Unspecified => None,
+        v1::Scope::Node => Some(Scope::Node),
+        v1::Scope::Zone => Some(Scope::Zone),
+        v1::Scope::Region => Some(Scope::Region),
+        v1::Scope::Any => Some(Scope::Any),
+    })
+}
+
+pub(super) fn protocol(problems: &mut Problems, path: String, number: i32) -> Option<Protocol> {
+    problems.enumeration(path, number, |protocol| match protocol {
+        v1::Protocol::Unspecified => None,
+        v1::Protocol::Tcp => Some(Protocol::Tcp),
+        v1::Protocol::Udp => Some(Protocol::Udp),
+        v1::Protocol::Sctp => Some(Protocol::Sctp),
+    })
+}
+
+fn problems(kind: Kind, name: &str) -> Problems {
+    Problems::new(Key { kind, name: name.to_owned() })
+}
