@@ -103,6 +103,28 @@ impl Compile for Compiler {
     fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>> {
         Self::compile(self, world)
     }
+
+    fn memory(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.ids).unwrap_or_else(|error| {
+            tracing::error!(%error, "the compiler's ids cannot be saved");
+            Vec::new()
+        })
+    }
+
+    fn recall(&mut self, memory: &[u8]) -> bool {
+        match serde_json::from_slice(memory) {
+            Ok(ids) => self.restore(ids),
+            Err(error) => {
+                tracing::warn!(%error, "the saved ids cannot be read");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn adopt(&mut self, tables: &Image) {
+        self.start_after(tables);
+    }
 }
 
 /// One run over one world.

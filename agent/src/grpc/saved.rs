@@ -32,6 +32,7 @@ pub fn encode_state(state: &State) -> Vec<u8> {
         revision: state.stamp.revision,
         owners: state.owners.iter().map(|(name, owner)| owner_to_proto(name, owner)).collect(),
         resources: resources.collect(),
+        compiler: state.compiler.clone().into(),
     }
     .encode_to_vec()
 }
@@ -42,6 +43,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeStateError> {
     let lineage = lineage.map_err(|_| DecodeStateError::Field("lineage"))?;
     let mut state = State {
         stamp: Stamp { lineage: u128::from_be_bytes(lineage), revision: message.revision },
+        compiler: message.compiler.into(),
         ..State::default()
     };
     for owner in message.owners {

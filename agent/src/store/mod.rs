@@ -52,6 +52,17 @@ pub trait Compile: Send {
     /// Either an image of the whole world, or every reason there is none. A refusal leaves the
     /// compiler as it was.
     fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>>;
+
+    /// What the next agent's compiler has to know for the numbers in tables and flows to go on
+    /// meaning the same.
+    fn memory(&self) -> Vec<u8>;
+
+    /// Goes on where the compiler with this memory left off; says whether it can.
+    fn recall(&mut self, memory: &[u8]) -> bool;
+
+    /// Keeps clear of the numbers in tables that were filled by a compiler whose memory is lost,
+    /// wholly or in part.
+    fn adopt(&mut self, tables: &Image);
 }
 
 /// Keeps the state for the next agent.
@@ -289,6 +300,7 @@ impl Store {
 
     /// A failure does not undo what packets see already; it is for people to read.
     fn save(&mut self) {
+        self.state.compiler = self.parts.compiler.memory();
         self.save_error = self.parts.save.save(&self.state).err().map(|error| {
             tracing::error!(%error, "the state could not be saved");
             error.to_string()

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{CommitFailure, Commits, Owner, Parts, Readiness, State, Store};
-use crate::dataplane::Stamp;
+use super::{CommitFailure, Commits, Compile, Owner, Parts, Readiness, State, Store};
+use crate::{dataplane::Stamp, image::Image};
 
 impl Store {
     /// Starts over the tables of `parts.dataplane`; see the [module](super) for what is then
     /// accepted. `saved` is what an earlier agent saved last.
-    pub fn start(parts: Parts, saved: Option<State>) -> Self {
-        let tables = parts.dataplane.held().map(|(_, stamp)| stamp).filter(|it| it.revision > 0);
-        let (state, beginning) = beginning(saved, tables);
+    pub fn start(mut parts: Parts, saved: Option<State>) -> Self {
+        let tables = parts.dataplane.held().filter(|(_, stamp)| stamp.revision > 0);
+        prepare(parts.compiler.as_mut(), saved.as_ref(), tables.as_ref());
+        let (state, beginning) = beginning(saved, tables.map(|(_, stamp)| stamp));
         let mut store = Self {
             parts,
             state,
@@ -41,6 +42,17 @@ impl Store {
         };
         tracing::error!(%reason, "the saved state could not be restored");
         self.readiness = Readiness::NotRestored(reason);
+    }
+}
+
+/// Has the compiler give everything the number that tables and flows know it by, as far as that
+/// is known, and no number that they know something else by.
+fn prepare(compiler: &mut dyn Compile, saved: Option<&State>, tables: Option<&(Image, Stamp)>) {
+    let recalled = saved.is_some_and(|state| compiler.recall(&state.compiler));
+    if let Some((image, stamp)) = tables
+        && !(recalled && saved.is_some_and(|state| state.stamp == *stamp))
+    {
+        compiler.adopt(image);
     }
 }
 

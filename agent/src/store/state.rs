@@ -17,6 +17,8 @@ pub struct State {
     /// Whose each resource of `world` is; the same keys.
     pub held: BTreeMap<Key, Held>,
     pub owners: BTreeMap<String, Owner>,
+    /// What [`Compile::memory`](super::Compile::memory) gave when the state was saved.
+    pub compiler: Vec<u8>,
 }
 
 /// What is known of a resource besides itself.
