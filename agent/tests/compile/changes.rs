@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use abi::{record::Backend as BackendRecord, table::Table};
 use zonegate::{
-    compile::{Compiler, Ids},
+    compile::{Compiler, Ids, Limits},
     image::Image,
-    model::{Key, Kind, Resource, World},
+    model::{
+        Action, Key, Kind, Policy, PortMatch, PortRange, Protocol, Resource, Rule, Tier, World,
+    },
 };
 
 use crate::{
@@ -29,6 +31,7 @@ fn base() -> World {
             set("friends", &["10.9.0.0/16"]),
             set("others", &["10.8.0.0/16"]),
             admit("admit-friends", "webs", &["friends"]),
+            guard(|_| {}),
         ]
         .into_iter()
         .chain(service(
@@ -37,6 +40,35 @@ fn base() -> World {
             vec![backend("10.9.0.1:80", "far"), backend("10.9.0.2:80", "far")],
         )),
     )
+}
+
+/// An admin policy that denies `others` a port of `web`, but for a change.
+fn guard(change: impl Fn(&mut Policy)) -> Resource {
+    let ports = PortMatch { protocol: Protocol::Tcp, range: PortRange::new(80, 90).unwrap() };
+    let mut policy = Policy {
+        name: "guard".into(),
+        tier: Tier::Admin,
+        priority: 0,
+        subjects: vec!["webs".into()],
+        ingress: Some(vec![Rule {
+            action: Action::Deny,
+            peers: Some(vec!["others".into()]),
+            ports: Some(vec![ports]),
+        }]),
+        egress: None,
+    };
+    change(&mut policy);
+    Resource::Policy(policy)
+}
+
+/// A [`guard`] with another rule.
+fn guard_rule(change: impl Fn(&mut Rule)) -> Resource {
+    guard(|policy| change(&mut policy.ingress.as_mut().unwrap()[0]))
+}
+
+fn guard_port(protocol: Protocol, first: u32, last: u32) -> Resource {
+    let range = PortRange::new(first, last).unwrap();
+    guard_rule(|rule| rule.ports = Some(vec![PortMatch { protocol, range }]))
 }
 
 fn gone(kind: Kind, name: &str) -> impl Fn(&mut World) {
@@ -74,6 +106,42 @@ fn epochs_move_with_what_concerns_them() {
             [false; 3],
         ),
         ("a peer set grows", Box::new(put(set("friends", &["10.8.0.0/15"]))), [false, true, false]),
+        (
+            "a peer set shrinks at its end",
+            Box::new(put(set("friends", &["10.9.0.0/17"]))),
+            [false, true, false],
+        ),
+        (
+            "another action",
+            Box::new(put(guard_rule(|it| it.action = Action::Pass))),
+            [false, true, false],
+        ),
+        ("another tier", Box::new(put(guard(|it| it.tier = Tier::Baseline))), [false, true, false]),
+        ("a priority alone", Box::new(put(guard(|it| it.priority = 7))), [false; 3]),
+        (
+            "the other direction",
+            Box::new(put(guard(|it| std::mem::swap(&mut it.ingress, &mut it.egress)))),
+            [false, true, false],
+        ),
+        ("any peer", Box::new(put(guard_rule(|it| it.peers = None))), [false, true, false]),
+        ("no peer", Box::new(put(guard_rule(|it| it.peers = Some(vec![])))), [false, true, false]),
+        ("any port", Box::new(put(guard_rule(|it| it.ports = None))), [false, true, false]),
+        ("no port", Box::new(put(guard_rule(|it| it.ports = Some(vec![])))), [false, true, false]),
+        (
+            "another protocol",
+            Box::new(put(guard_port(Protocol::Udp, 80, 90))),
+            [false, true, false],
+        ),
+        (
+            "another first port",
+            Box::new(put(guard_port(Protocol::Tcp, 81, 90))),
+            [false, true, false],
+        ),
+        (
+            "another last port",
+            Box::new(put(guard_port(Protocol::Tcp, 80, 91))),
+            [false, true, false],
+        ),
         ("a policy goes", Box::new(gone(Kind::Policy, "admit-friends")), [false, true, false]),
         ("a policy comes", Box::new(put(admit("also", "webs", &["others"]))), [false, true, false]),
         (
@@ -242,4 +310,32 @@ fn a_refusal_changes_nothing() {
         "Workload \"twin\", addresses[0]: 10.0.0.2 belongs to workload \"database\" on the same node"
     );
     assert_eq!(*compiler.ids(), before);
+}
+
+#[test]
+fn a_freed_id_rests_until_compilations_have_passed() {
+    let mut compiler = Compiler::new(HERE.into(), Limits { endpoints: 2, ..Limits::default() });
+    compiler.compile(&base()).unwrap();
+    let mut world = base();
+    gone(Kind::Workload, DATABASE)(&mut world);
+    let next = |name: &str| {
+        let mut world = world.clone();
+        put(workload(name, HERE, &["10.0.0.3"]))(&mut world);
+        world
+    };
+    compiler.compile(&world).unwrap();
+    let mut waited = 0;
+    let image = loop {
+        match compiler.compile(&next("new")) {
+            Ok(image) => break image,
+            Err(refusals) => {
+                let expected = "Workload \"new\": limit endpoints: needs 3, has room for 2";
+                assert_eq!(refusals[0].to_string(), expected);
+                compiler.compile(&world).unwrap();
+                waited += 1;
+            }
+        }
+    };
+    assert_eq!(endpoint_id(&image, "new"), 1, "the id that was freed");
+    assert!((8..32).contains(&waited), "{waited} compilations");
 }
