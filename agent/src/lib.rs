@@ -1,10 +1,17 @@
 //! The ZoneGate agent as a library: sources send transactions to one store, which compiles them
 //! into an [`image::Image`] and has the maps hold it.
 
+pub mod cli;
 pub mod compile;
+pub mod config;
 pub mod dataplane;
 pub mod grpc;
 pub mod image;
+pub mod loader;
+pub mod maps;
 pub mod model;
+pub mod netlink;
 pub mod refusal;
+pub mod runtime;
+pub mod state;
 pub mod store;

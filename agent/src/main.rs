@@ -1,1 +1,7 @@
-fn main() {}
+//! The `zonegate` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zonegate::cli::main()
+}

@@ -103,9 +103,9 @@ impl BedBuilder {
         let mut next = || namespaces.next().context("a namespace is missing");
         let (node_netns, fabric) = (next()?, next()?);
 
-        let mut ports = 0..;
+        let mut numbers = 0..;
         let mut switch_port = || {
-            let port = ports.next().unwrap_or_default();
+            let port = numbers.next().unwrap_or_default();
             Peer {
                 netns: fabric.clone(),
                 interface: format!("port{port}"),

@@ -86,7 +86,7 @@ impl PacketSocket {
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = index as i32;
+        address.sll_ifindex = index.cast_signed();
         // SAFETY: the pointer and length describe `address`, which outlives the call.
         let result = unsafe {
             libc::bind(
@@ -113,7 +113,7 @@ impl PacketSocket {
         message.msg_controllen = size_of_val(&control) as _;
         // SAFETY: every pointer in `message` is to a local that outlives the call, with its length.
         let length = check(unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, 0) })?;
-        frame.truncate(length as usize);
+        frame.truncate(length.cast_unsigned());
         let metadata = metadata(&message);
         let status = metadata.map_or(0, |metadata| metadata.tp_status);
         if let Some(metadata) = metadata.filter(|_| status & libc::TP_STATUS_VLAN_VALID != 0) {

@@ -92,7 +92,7 @@ impl PacketBuilder {
         self
     }
 
-    /// Overrides the EtherType that stands before the IP header.
+    /// Overrides the type field that stands before the IP header.
     #[must_use]
     pub fn ether_type(mut self, ether_type: u16) -> Self {
         self.ether_type = ether_type;

@@ -84,12 +84,11 @@ fn merged_names(left: &[Field], right: &[Field]) -> Vec<String> {
     for side in [left, right] {
         let mut after = 0;
         for Field { name, .. } in side {
-            match names.iter().position(|known| known == name) {
-                Some(at) => after = at + 1,
-                None => {
-                    names.insert(after, name.clone());
-                    after += 1;
-                }
+            if let Some(at) = names.iter().position(|known| known == name) {
+                after = at + 1;
+            } else {
+                names.insert(after, name.clone());
+                after += 1;
             }
         }
     }
@@ -123,8 +122,7 @@ mod tests {
             assert!(message.contains(line), "no {line:?} in:\n{message}");
         }
         let path = write_pcap("compare-twice", &[&expected, &actual]).unwrap();
-        let pcap = pcap_file::pcap::PcapReader::new(File::open(path).unwrap()).unwrap();
-        let mut pcap = pcap;
+        let mut pcap = pcap_file::pcap::PcapReader::new(File::open(path).unwrap()).unwrap();
         let mut frames = Vec::new();
         while let Some(packet) = pcap.next_packet() {
             frames.push(packet.unwrap().data.into_owned());

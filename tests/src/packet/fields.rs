@@ -1,6 +1,6 @@
 //! A frame as named fields, for people.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use super::{
     layers::{Frame, Packet, u16_at, u32_at},
@@ -73,11 +73,8 @@ impl Fields {
     }
 
     fn packet(&mut self, packet: &Packet<'_>) {
-        if packet.v4 {
-            self.ipv4(packet)
-        } else {
-            self.ipv6(packet)
-        }
+        let header = if packet.v4 { Self::ipv4 } else { Self::ipv6 };
+        header(self, packet);
         if packet.missing > 0 {
             self.push("ip.missing", format!("{} bytes", packet.missing));
         }
@@ -211,7 +208,10 @@ fn flags_text(flags: u8) -> String {
 }
 
 fn bytes_text(bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
     let printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     if !bytes.is_empty() && bytes.iter().all(printable) {
         return format!("{hex} {:?}", String::from_utf8_lossy(bytes));

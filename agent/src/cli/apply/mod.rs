@@ -1,0 +1,154 @@
+//! `zonegate apply`: makes the agent hold what files say, in one transaction.
+
+mod replace;
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    time::Duration,
+};
+
+use clap::Args;
+use proto::v1::{
+    Ack, ApplyRequest, Nack, Resource, ResourceKey, apply_response::Answer, resource_key::Kind,
+};
+
+use super::{client::Client, error::CliError, manifest, resource};
+
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// YAML or JSON files with resources; `-` is standard input
+    #[arg(short, long = "filename", required = true, value_name = "FILE", num_args = 1..)]
+    files: Vec<String>,
+    #[command(flatten)]
+    writer: Writer,
+    /// Only say whether it would be accepted
+    #[arg(long)]
+    dry_run: bool,
+    /// Also remove what this owner holds and the files do not: the files are all there is. Ends
+    /// the holding of an agent that was started without its saved state
+    #[arg(long)]
+    prune: bool,
+}
+
+/// On whose behalf resources are written.
+#[derive(Debug, Args)]
+pub struct Writer {
+    /// Owner of the resources; those of others are not touched
+    #[arg(long, default_value = "cli")]
+    pub owner: String,
+    /// Fences off writers of the same owner with a lower number
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    pub writer_epoch: u64,
+}
+
+impl ApplyArguments {
+    /// What is in the files.
+    pub fn resources(&self) -> Result<Vec<Resource>, CliError> {
+        let resources = manifest::read(&self.files)?;
+        if resources.is_empty() && !self.prune {
+            return Err(CliError::NothingToApply);
+        }
+        Ok(resources)
+    }
+}
+
+pub async fn run(
+    arguments: &ApplyArguments,
+    upserts: Vec<Resource>,
+    client: &Client,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let mut lines: Vec<String> =
+        upserts.iter().map(|it| format!("{} applied", resource::describe(it))).collect();
+    let mut removes = Vec::new();
+    if arguments.prune {
+        let kept: BTreeSet<_> = upserts.iter().filter_map(resource::key).map(order).collect();
+        let held = client.list(Kind::Unspecified, &arguments.writer.owner).await?;
+        removes.extend(held.iter().filter_map(|it| resource::key(it.resource.as_ref()?)));
+        removes.retain(|key| !kept.contains(&order(key.clone())));
+        lines.extend(removes.iter().map(|key| format!("{} removed", resource::describe_key(key))));
+    }
+    if arguments.prune && !arguments.dry_run {
+        let answer = replace::replace(client, &arguments.writer, upserts).await?;
+        return report(answer, false, lines, out);
+    }
+    let request = ApplyRequest {
+        owner: arguments.writer.owner.clone(),
+        writer_epoch: arguments.writer.writer_epoch,
+        upserts,
+        removes,
+        validate_only: arguments.dry_run,
+    };
+    submit(client, request, lines, out).await
+}
+
+fn order(key: ResourceKey) -> (i32, String) {
+    (key.kind, key.name)
+}
+
+/// Sends one transaction and prints what became of it; `lines` tell what it does.
+pub async fn submit(
+    client: &Client,
+    request: ApplyRequest,
+    lines: Vec<String>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let dry_run = request.validate_only;
+    let response =
+        client.dataplane().apply(request).await.map_err(|status| client.failed(status))?;
+    let answer = response.into_inner().answer.ok_or(CliError::Protocol("it is empty"))?;
+    report(answer, dry_run, lines, out)
+}
+
+fn report(
+    answer: Answer,
+    dry_run: bool,
+    lines: Vec<String>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    match answer {
+        Answer::Ack(ack) => accepted(&ack, dry_run, lines, out),
+        Answer::Nack(nack) => Err(refused(&nack, &mut io::stderr())?),
+    }
+}
+
+fn accepted(
+    ack: &Ack,
+    dry_run: bool,
+    lines: Vec<String>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let suffix = if dry_run { " (dry run)" } else { "" };
+    for line in lines {
+        writeln!(out, "{line}{suffix}")?;
+    }
+    if dry_run {
+        writeln!(out, "would be accepted at revision {}; nothing was changed", ack.revision)?;
+    } else {
+        writeln!(
+            out,
+            "revision {}: compiled in {:?}, visible to packets {:?} later",
+            ack.revision,
+            Duration::from_micros(ack.compile_microseconds),
+            Duration::from_micros(ack.commit_microseconds)
+        )?;
+    }
+    Ok(())
+}
+
+/// One line for each reason, as `Service "web", frontends[1].port: …`.
+fn refused(nack: &Nack, out: &mut dyn Write) -> io::Result<CliError> {
+    for refusal in &nack.refusals {
+        let resource = refusal.resource.as_ref().map(resource::describe_key);
+        let place: Vec<&str> = resource
+            .as_deref()
+            .into_iter()
+            .chain([refusal.field.as_str()])
+            .filter(|part| !part.is_empty())
+            .collect();
+        let separator = if place.is_empty() { "" } else { ": " };
+        writeln!(out, "refused: {}{separator}{}", place.join(", "), refusal.reason)?;
+    }
+    Ok(CliError::Refused(nack.refusals.len()))
+}

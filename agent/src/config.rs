@@ -1,0 +1,152 @@
+//! The agent's configuration: a TOML file, and what the command line puts over it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use abi::table::Table;
+use serde::Deserialize;
+
+use crate::{
+    compile,
+    loader::{KernelConfig, TableSizes},
+    store,
+};
+
+/// Read when no file is named; need not exist.
+pub const DEFAULT_FILE: &str = "/etc/zonegate/agent.toml";
+pub const DEFAULT_SOCKET: &str = "/run/zonegate/zonegate.sock";
+const DEFAULT_STATE_DIR: &str = "/var/lib/zonegate";
+
+/// What an agent is told; see docs/operations.md.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The name of the `Node` resource that is this machine; the host's name when unset.
+    pub node: Option<String>,
+    pub socket: PathBuf,
+    pub state_dir: PathBuf,
+    pub kernel: KernelConfig,
+    pub limits: store::Limits,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    /// The reason names line and column, and shows the line.
+    #[error("{path}: {source}")]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("cannot find out the host's name: {0}; name the node with --node")]
+    HostName(io::Error),
+    #[error("the host's name is not UTF-8; name the node with --node")]
+    HostNameText,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: None,
+            socket: DEFAULT_SOCKET.into(),
+            state_dir: DEFAULT_STATE_DIR.into(),
+            kernel: KernelConfig::default(),
+            limits: store::Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] if there is one.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|source| ConfigError::Parse {
+                path: path.to_owned(),
+                source: Box::new(source),
+            }),
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    pub fn node_name(&self) -> Result<String, ConfigError> {
+        if let Some(node) = &self.node {
+            return Ok(node.clone());
+        }
+        nix::unistd::gethostname()
+            .map_err(|errno| ConfigError::HostName(errno.into()))?
+            .into_string()
+            .map_err(|_| ConfigError::HostNameText)
+    }
+
+    /// What the compiler may fill: the tables as large as they are made.
+    pub fn table_limits(&self) -> compile::Limits {
+        let TableSizes { endpoints, addresses6, prefixes6, frontends, next_hops, .. } =
+            self.kernel.tables;
+        compile::Limits {
+            blocks: Table::ALL.map(|table| self.kernel.tables.blocks(table)),
+            frontends,
+            addresses6,
+            prefixes6,
+            // Number 0 is nobody's.
+            endpoints: endpoints.saturating_sub(1),
+            next_hops: next_hops.saturating_sub(1),
+            ..compile::Limits::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Config::load(Some(file.path()))
+    }
+
+    #[test]
+    fn what_the_file_does_not_say_is_as_by_default() {
+        assert_eq!(load("").unwrap(), Config::default());
+        let config = load(
+            "node = 'n1'\n[kernel]\nuplinks = ['eth0']\ntables = { backends = 77 }\n\
+             [limits]\nname_bytes = 9\n",
+        )
+        .unwrap();
+        assert_eq!(config.node_name().unwrap(), "n1");
+        assert_eq!(config.socket, Path::new(DEFAULT_SOCKET));
+        assert_eq!(config.kernel.uplinks, ["eth0"]);
+        assert_eq!(config.kernel.bpffs, KernelConfig::default().bpffs);
+        assert_eq!(config.limits.name_bytes, 9);
+        assert_eq!(config.limits.peers_per_rule, store::Limits::default().peers_per_rule);
+        assert_eq!(config.table_limits().blocks(Table::Backends), 77);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_its_line() {
+        for (text, parts) in [
+            ("node = 'n1'\nscoket = '/x'\n", ["line 2", "`scoket`"]),
+            ("[kernel]\n\nuplink = ['eth0']\n", ["line 3", "`uplink`"]),
+            ("[kernel.tables]\nrows = 'many'\n", ["line 2", "expected u32"]),
+            ("[limits]\nnames = 1\n", ["line 2", "`names`"]),
+            ("node = \n", ["line 1", ""]),
+            ("[observe]\n", ["line 1", "`observe`"]),
+        ] {
+            let message = load(text).unwrap_err().to_string();
+            for part in parts {
+                assert!(message.contains(part), "{text}: {message} does not say {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_file_that_was_named_has_to_exist() {
+        let missing = Path::new("/nonexistent/agent.toml");
+        assert!(matches!(Config::load(Some(missing)), Err(ConfigError::Read { .. })));
+    }
+}

@@ -1,0 +1,124 @@
+//! What the loader may be told.
+
+use std::path::PathBuf;
+
+use abi::table::Table;
+use serde::Deserialize;
+
+use super::error::LoadError;
+
+/// Where the maps are, how large, and which links are uplinks. Sizes count from the moment at
+/// which the maps are made; other sizes need a teardown.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KernelConfig {
+    /// A directory on a BPF file system; made when missing. One agent per directory.
+    pub bpffs: PathBuf,
+    /// Interfaces that lead out of the node. One that is absent is attached when it appears.
+    pub uplinks: Vec<String>,
+    /// Generic XDP, for drivers without native support: correct, but slow.
+    pub xdp_generic: bool,
+    /// clsact filters also where the kernel has tcx links.
+    pub clsact: bool,
+    /// The programs that log what their slow path does.
+    pub log: bool,
+    /// Buckets of four flow entries each; a power of two.
+    pub flow4_buckets: u32,
+    pub flow6_buckets: u32,
+    pub tables: TableSizes,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
+            uplinks: Vec::new(),
+            xdp_generic: false,
+            clsact: false,
+            log: false,
+            flow4_buckets: 65_536,
+            flow6_buckets: 65_536,
+            tables: TableSizes::default(),
+        }
+    }
+}
+
+/// Capacities of one side of each table: blocks of eight words for the arrays, entries for the
+/// hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TableSizes {
+    pub addresses4: u32,
+    pub rows: u32,
+    pub port_sets: u32,
+    pub pages: u32,
+    pub endpoints: u32,
+    pub services: u32,
+    pub backends: u32,
+    pub slots: u32,
+    pub addresses6: u32,
+    pub prefixes6: u32,
+    pub frontends: u32,
+    /// Not sided.
+    pub next_hops: u32,
+}
+
+impl Default for TableSizes {
+    fn default() -> Self {
+        Self {
+            addresses4: Table::Addresses4.default_blocks(),
+            rows: Table::Rows.default_blocks(),
+            port_sets: Table::PortSets.default_blocks(),
+            pages: Table::Pages.default_blocks(),
+            endpoints: Table::Endpoints.default_blocks(),
+            services: Table::Services.default_blocks(),
+            backends: Table::Backends.default_blocks(),
+            slots: Table::Slots.default_blocks(),
+            addresses6: 65_536,
+            prefixes6: 16_384,
+            frontends: 65_536,
+            next_hops: 65_536,
+        }
+    }
+}
+
+impl TableSizes {
+    pub const fn blocks(&self, table: Table) -> u32 {
+        match table {
+            Table::Addresses4 => self.addresses4,
+            Table::Rows => self.rows,
+            Table::PortSets => self.port_sets,
+            Table::Pages => self.pages,
+            Table::Endpoints => self.endpoints,
+            Table::Services => self.services,
+            Table::Backends => self.backends,
+            Table::Slots => self.slots,
+        }
+    }
+}
+
+impl KernelConfig {
+    /// Refuses what no kernel could do.
+    pub fn check(&self) -> Result<(), LoadError> {
+        for (field, buckets) in
+            [("flow4_buckets", self.flow4_buckets), ("flow6_buckets", self.flow6_buckets)]
+        {
+            if !buckets.is_power_of_two() {
+                return Err(LoadError::NotPowerOfTwo { field, value: buckets });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn maps(&self) -> PathBuf {
+        self.bpffs.join("maps")
+    }
+
+    pub(super) fn sets(&self) -> PathBuf {
+        self.bpffs.join("sets")
+    }
+
+    pub(super) fn links(&self) -> PathBuf {
+        self.bpffs.join("links")
+    }
+}

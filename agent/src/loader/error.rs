@@ -1,0 +1,43 @@
+//! Why the datapath could not be loaded or attached.
+
+use std::{io, path::PathBuf};
+
+use crate::maps::MapError;
+
+/// A failure of the loader, in the words of whoever has to act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{field} is {value}, which is not a power of two")]
+    NotPowerOfTwo { field: &'static str, value: u32 },
+    #[error("another agent uses {0}")]
+    Locked(PathBuf),
+    #[error("{path}: {source} (is a BPF file system mounted there?)")]
+    Directory { path: PathBuf, source: io::Error },
+    #[error(
+        "the pinned map {map} has {what} {found}, and this agent wants {expected}; \
+         `zonegate agent --teardown` removes the old maps (and with them the datapath)"
+    )]
+    Incompatible { map: &'static str, what: &'static str, found: u32, expected: u32 },
+    #[error("the kernel refused the programs: {0}")]
+    Object(#[from] Box<aya::EbpfError>),
+    #[error("the kernel refused the program {program}: {source}")]
+    Program { program: String, source: Box<aya::programs::ProgramError> },
+    #[error("the object has no program {0}")]
+    MissingProgram(&'static str),
+    #[error("the tail-call map {map}: {source}")]
+    TailCall { map: &'static str, source: Box<aya::maps::MapError> },
+    #[error(transparent)]
+    Map(#[from] MapError),
+    #[error("interface {interface} has an XDP program of somebody else: {program} (id {id})")]
+    ForeignXdp { interface: String, program: String, id: u32 },
+    #[error("cannot attach {program} to {interface} ({hook}): {reason}")]
+    Attach { program: &'static str, interface: String, hook: &'static str, reason: String },
+    #[error("cannot detach {path}: {source}")]
+    Detach { path: PathBuf, source: io::Error },
+    #[error("netlink: {0}")]
+    Netlink(String),
+    #[error("cannot start the thread that follows the kernel's links: {0}")]
+    Thread(io::Error),
+    #[error("cannot read the programs' log: {0}")]
+    Log(String),
+}

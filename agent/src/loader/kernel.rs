@@ -1,0 +1,95 @@
+//! Everything in the kernel, opened in the right order.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    adopt, attach::Attacher, config::KernelConfig, error::LoadError, layout, lock::Lock,
+    log::ProgramLog, programs::ProgramSet,
+};
+use crate::{
+    dataplane::Dataplane,
+    maps::{Jiffies, KernelMaps, KernelTables, Keyed, Tables},
+    netlink::{Wanted, Watcher, WatcherParts},
+};
+
+/// The datapath of one node.
+///
+/// Dropping it stops the agent's part (ageing, following links and neighbours); programs, links
+/// and maps stay and packets flow on.
+pub struct Kernel {
+    pub tables: KernelTables,
+    pub guard: KernelGuard,
+}
+
+impl Kernel {
+    /// Loads the programs around the maps that are pinned, or new ones, and attaches them to the
+    /// uplinks and to the ports of what an earlier agent committed.
+    ///
+    /// # Errors
+    /// Nothing was detached or changed by then, except that some interfaces may run the new
+    /// programs already.
+    pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
+        config.check()?;
+        let lock = Lock::acquire(&config.bpffs)?;
+        for directory in [config.maps(), config.sets(), config.links()] {
+            fs::create_dir_all(&directory)
+                .map_err(|source| LoadError::Directory { path: directory, source })?;
+        }
+        let maps = config.maps();
+        for shape in layout::shapes(config) {
+            shape.check_pinned(&maps)?;
+            if Keyed::OWN.iter().any(|keyed| keyed.map_name() == shape.name) {
+                shape.create_own(&maps)?;
+            }
+        }
+        let mut attacher = Attacher::new(ProgramSet::load(config)?, config);
+        let log = config.log.then(|| ProgramLog::new(&mut attacher)).transpose()?;
+
+        let jiffies = Arc::new(Jiffies::new()?);
+        let backing = KernelMaps::open(&maps)?;
+        adopt::adopt(&backing, config, &jiffies)?;
+        let mut tables = Tables::adopt(backing);
+        tables.settle();
+
+        let flows = Arc::new(KernelMaps::flows(&maps)?);
+        let attached = Arc::new(Mutex::new(Vec::new()));
+        let held = tables.held().map(|(image, _)| image).unwrap_or_default();
+        let (ports, next_hops) = (KernelMaps::ports(&maps)?, KernelMaps::next_hops(&maps)?);
+        let watcher = Watcher::start(WatcherParts {
+            attacher,
+            log,
+            uplinks: config.uplinks.clone(),
+            wanted: Wanted::of(&held),
+            ports,
+            next_hops: next_hops.clone(),
+            flows: Arc::clone(&flows),
+            jiffies: Arc::clone(&jiffies),
+            control: KernelMaps::control_record(&maps)?,
+            attached: Arc::clone(&attached),
+        })?;
+        let tables = KernelTables::new(
+            tables,
+            next_hops,
+            flows,
+            KernelMaps::counters(&maps)?,
+            jiffies,
+            Box::new(watcher.follower()),
+            attached,
+        );
+        tracing::info!(
+            bpffs = %config.bpffs.display(),
+            adopted = tables.held().is_some(),
+            "the datapath is open"
+        );
+        Ok(Self { tables, guard: KernelGuard { _watcher: watcher, _lock: lock } })
+    }
+}
+
+/// Keeps links, neighbours and flows followed, and the directory locked.
+pub struct KernelGuard {
+    _watcher: Watcher,
+    _lock: Lock,
+}

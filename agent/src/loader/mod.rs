@@ -1,0 +1,34 @@
+//! Loading, pinning, attaching, adopting and removing the kernel programs.
+//!
+//! Below the pin directory (one agent each, see [`Kernel::open`]):
+//!
+//! - `maps/`: what packets read. Outlives agents; the next one adopts it after checking sizes and
+//!   ABI version.
+//! - `sets/<n>/`: the tail-call maps of one set of programs. Every agent loads its own programs
+//!   around the maps that are there, and removes the sets of its predecessors when its own
+//!   programs have replaced them everywhere.
+//! - `links/<interface>-<hook>`: what is attached. Links are updated in place, never detached
+//!   and attached again.
+//!
+//! aya does all of it; its types stay in this module.
+
+mod adopt;
+mod attach;
+mod config;
+mod error;
+mod kernel;
+mod layout;
+mod lock;
+mod log;
+mod object;
+mod pins;
+mod programs;
+mod teardown;
+
+pub use attach::{Attacher, Role};
+pub use config::{KernelConfig, TableSizes};
+pub use error::LoadError;
+pub use kernel::{Kernel, KernelGuard};
+pub use log::{INTERVAL as LOG_INTERVAL, ProgramLog};
+pub use object::bytes as object_bytes;
+pub use teardown::teardown;

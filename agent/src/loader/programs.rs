@@ -1,0 +1,118 @@
+//! One set of programs: loaded afresh by every agent, around the maps that are there.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapError, ProgramArray},
+    programs::{Program, ProgramFd},
+};
+
+use super::{config::KernelConfig, error::LoadError, layout, object};
+
+const TAIL_XDP: &str = "zg1_tail_xdp";
+const TAIL_TC: &str = "zg1_tail_tc";
+
+/// The programs that others continue in: program, tail-call map, slot.
+const TAIL_CALLS: &[(&str, &str, u32)] = &[
+    ("uplink_ingress_miss4", TAIL_XDP, 0),
+    ("uplink_ingress_miss6", TAIL_XDP, 1),
+    ("workload_ingress_miss4", TAIL_TC, 0),
+    ("workload_ingress_miss6", TAIL_TC, 1),
+    ("workload_egress_miss4", TAIL_TC, 2),
+    ("workload_egress_miss6", TAIL_TC, 3),
+];
+
+/// Programs with their own tail-call maps, which are pinned so that the kernel does not empty
+/// them when the agent ends.
+pub struct ProgramSet {
+    pub ebpf: Ebpf,
+    directory: PathBuf,
+}
+
+impl ProgramSet {
+    /// Loads all programs, and makes those maps that are not pinned yet.
+    pub fn load(config: &KernelConfig) -> Result<Self, LoadError> {
+        let sets = config.sets();
+        let number = existing(&sets)?.into_iter().max().unwrap_or(0) + 1;
+        let directory = sets.join(number.to_string());
+        fs::create_dir(&directory)
+            .map_err(|source| LoadError::Directory { path: directory.clone(), source })?;
+        load(config, &directory)
+            .map(|ebpf| Self { ebpf, directory: directory.clone() })
+            .inspect_err(|_| {
+                // What remains of it has no user, and the next agent removes it.
+                let _ = fs::remove_dir_all(&directory);
+            })
+    }
+
+    /// Removes the sets of earlier agents; to be called when no link runs their programs.
+    pub fn remove_others(&self) -> Result<(), LoadError> {
+        let Some(sets) = self.directory.parent() else { return Ok(()) };
+        for number in existing(sets)? {
+            let path = sets.join(number.to_string());
+            if path != self.directory {
+                fs::remove_dir_all(&path)
+                    .map_err(|source| LoadError::Directory { path, source })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of the sets in a directory.
+fn existing(sets: &Path) -> Result<Vec<u32>, LoadError> {
+    let error = |source| LoadError::Directory { path: sets.to_owned(), source };
+    let entries = fs::read_dir(sets).map_err(error)?.collect::<io::Result<Vec<_>>>();
+    let names = entries.map_err(error)?.into_iter().map(|entry| entry.file_name());
+    Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
+}
+
+fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
+    let maps = config.maps();
+    let mut loader = EbpfLoader::new();
+    for shape in layout::shapes(config) {
+        loader.map_pin_path(shape.name, maps.join(shape.name));
+        loader.map_max_entries(shape.name, shape.max_entries);
+    }
+    for map in [TAIL_XDP, TAIL_TC] {
+        loader.map_pin_path(map, set.join(map));
+    }
+    let mut ebpf = loader.load(object::bytes(config.log)).map_err(Box::new)?;
+    for (name, program) in ebpf.programs_mut() {
+        let loaded = match program {
+            Program::Xdp(program) => program.load(),
+            Program::SchedClassifier(program) => program.load(),
+            _ => continue,
+        };
+        loaded.map_err(|source| LoadError::Program {
+            program: name.to_owned(),
+            source: Box::new(source),
+        })?;
+    }
+    for (program, map, slot) in TAIL_CALLS {
+        let fd = program_fd(&ebpf, program)?;
+        set_tail_call(&mut ebpf, map, *slot, &fd)
+            .map_err(|source| LoadError::TailCall { map, source: Box::new(source) })?;
+    }
+    Ok(ebpf)
+}
+
+fn program_fd(ebpf: &Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
+    let error = |source| LoadError::Program { program: name.to_owned(), source: Box::new(source) };
+    let program = ebpf.program(name).ok_or(LoadError::MissingProgram(name))?;
+    program.fd().map_err(error)?.try_clone().map_err(|source| error(source.into()))
+}
+
+fn set_tail_call(
+    ebpf: &mut Ebpf,
+    map: &str,
+    slot: u32,
+    program: &ProgramFd,
+) -> Result<(), MapError> {
+    let map = ebpf.map_mut(map).ok_or(MapError::ElementNotFound)?;
+    ProgramArray::try_from(map)?.set(slot, program, 0)
+}

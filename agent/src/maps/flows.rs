@@ -1,0 +1,293 @@
+//! The flow tables, read through their mappings: ageing and listing, without a system call per
+//! entry.
+//!
+//! The agent never makes entries. It frees one by a single compare-exchange from the tag it saw,
+//! so it can only ever free what it looked at.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use abi::{
+    control::Timeouts,
+    flow::{FLOWS4_MAP, FLOWS6_MAP, STATS4_MAP, STATS6_MAP, WAYS, WORDS4, WORDS6, kind, tag},
+};
+use datapath::flow::{
+    Looks,
+    bucket::{freed, idle, timeout},
+    entry::Target,
+};
+
+use super::{jiffies::Jiffies, mapping::Mapping};
+use crate::dataplane::{Fill, Flow};
+
+/// Both flow tables with their statistics.
+pub struct FlowTables {
+    pub v4: FlowTable,
+    pub v6: FlowTable,
+}
+
+/// The flow table of one address family.
+pub struct FlowTable {
+    pub entries: Mapping,
+    pub stats: Mapping,
+    pub family: Family,
+}
+
+/// How an entry is laid out; see [`abi::flow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const fn maps(self) -> (&'static str, &'static str) {
+        match self {
+            Self::V4 => (FLOWS4_MAP, STATS4_MAP),
+            Self::V6 => (FLOWS6_MAP, STATS6_MAP),
+        }
+    }
+
+    /// Words of an entry.
+    const fn words(self) -> usize {
+        match self {
+            Self::V4 => WORDS4,
+            Self::V6 => WORDS6,
+        }
+    }
+
+    /// Words of a source and a destination address.
+    const fn pair(self) -> usize {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 4,
+        }
+    }
+}
+
+impl FlowTables {
+    /// Frees what was idle for too long; says how many entries that were.
+    pub fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
+        self.v4.age(now, timeouts) + self.v6.age(now, timeouts)
+    }
+
+    pub fn list(&self, limit: usize, now: u32, jiffies: &Jiffies) -> Vec<Flow> {
+        let duration = |ticks| jiffies.duration(ticks);
+        self.v4.live(now, duration).chain(self.v6.live(now, duration)).take(limit).collect()
+    }
+
+    pub fn fill(&self) -> [Fill; 2] {
+        [&self.v4, &self.v6].map(|table| Fill {
+            table: table.family.maps().0,
+            used: table.entries().filter(|entry| is_live(entry.tag())).count() as u64,
+            capacity: table.entries().count() as u64,
+        })
+    }
+}
+
+impl FlowTable {
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let words = self.entries.words().chunks_exact(self.family.words());
+        words.map(|words| Entry { words, family: self.family })
+    }
+
+    fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
+        self.entries().filter(|entry| entry.expire(now, timeouts)).count()
+    }
+
+    fn live(&self, now: u32, duration: impl Fn(u32) -> Duration) -> impl Iterator<Item = Flow> {
+        self.entries().enumerate().filter_map(move |(index, entry)| {
+            let before = entry.tag();
+            if !is_live(before) {
+                return None;
+            }
+            // A bucket's statistics are packets and bytes of each way.
+            let traffic = 2 * index;
+            debug_assert!(traffic / (2 * WAYS) == index / WAYS);
+            let (packets, bytes) = (self.stats.load(traffic), self.stats.load(traffic + 1));
+            let flow = entry.flow(now, &duration, packets, bytes);
+            (entry.tag() == before).then_some(flow)
+        })
+    }
+}
+
+fn is_live(observed: u64) -> bool {
+    observed & tag::STATE == tag::LIVE
+}
+
+/// The words of one entry, which the kernel changes at any time.
+struct Entry<'a> {
+    words: &'a [AtomicU64],
+    family: Family,
+}
+
+impl Entry<'_> {
+    fn word(&self, index: usize) -> u64 {
+        self.words.get(index).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn tag(&self) -> u64 {
+        self.word(0)
+    }
+
+    fn looks(&self) -> Looks {
+        Looks::unpack(self.word(3 + 2 * self.family.pair()))
+    }
+
+    fn protocol(&self) -> u8 {
+        let [_, _, _, _, protocol, ..] = self.word(1 + self.family.pair()).to_ne_bytes();
+        protocol
+    }
+
+    /// Frees the entry if it is live and expired. An entry in use is looked at once per refresh
+    /// time, so that much is added to what it may be idle.
+    fn expire(&self, now: u32, timeouts: &Timeouts) -> bool {
+        let observed = self.tag();
+        if !is_live(observed) {
+            return false;
+        }
+        let looks = self.looks();
+        let allowed = timeout(timeouts, self.protocol(), looks.state);
+        if idle(looks.seen, now) <= allowed.saturating_add(timeouts.refresh) {
+            return false;
+        }
+        let Some(tag) = self.words.first() else { return false };
+        tag.compare_exchange(observed, freed(observed), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn flow(&self, now: u32, duration: impl Fn(u32) -> Duration, packets: u64, bytes: u64) -> Flow {
+        let pair = self.family.pair();
+        let (source, destination) = self.addresses(1);
+        let [s0, s1, d0, d1, protocol, ..] = self.word(1 + pair).to_ne_bytes();
+        let (new_source, new_destination) = self.addresses(2 + pair);
+        let [t0, t1, u0, u1, ..] = self.word(2 + 2 * pair).to_ne_bytes();
+        let target = Target::unpack(self.word(5 + 2 * pair));
+        let socket = |address, port| SocketAddr::new(address, u16::from_be_bytes(port));
+        Flow {
+            protocol,
+            source: socket(source, [s0, s1]),
+            destination: socket(destination, [d0, d1]),
+            translated_source: socket(new_source, [t0, t1]),
+            translated_destination: socket(new_destination, [u0, u1]),
+            reply: target.kind & kind::REPLY != 0,
+            service: target.service,
+            backend: target.backend,
+            idle: duration(idle(self.looks().seen, now)),
+            packets,
+            bytes,
+        }
+    }
+
+    /// Source and destination address from word `first` on.
+    fn addresses(&self, first: usize) -> (IpAddr, IpAddr) {
+        let word = |index| self.word(first + index).to_ne_bytes();
+        match self.family {
+            Family::V4 => {
+                let [a, b, c, d, e, f, g, h] = word(0);
+                (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]))
+            }
+            Family::V6 => {
+                let address = |high, low| IpAddr::from(high_low(high, low));
+                (address(word(0), word(1)), address(word(2), word(3)))
+            }
+        }
+    }
+}
+
+fn high_low(high: [u8; 8], low: [u8; 8]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&high);
+    bytes[8..].copy_from_slice(&low);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use abi::flow::seen;
+
+    use super::*;
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        tcp_new: 10,
+        tcp_established: 1000,
+        tcp_closing: 20,
+        udp: 100,
+        other: 30,
+        refresh: 4,
+    };
+
+    #[test]
+    fn entries_expire_after_their_own_timeout_also_when_jiffies_wrap() {
+        let (tcp, udp, icmp) = (6, 17, 1);
+        let answered_fin = seen::ANSWERED | seen::FIN;
+        let table = [
+            ("a new connection may wait", tcp, 0, 100, 114, false),
+            ("and then goes", tcp, 0, 100, 115, true),
+            ("an established one stays", tcp, seen::ANSWERED, 100, 1104, false),
+            ("for its own time", tcp, seen::ANSWERED, 100, 1105, true),
+            ("a closing one goes soon", tcp, answered_fin, 100, 125, true),
+            ("a reset one as well", tcp, seen::RST, 100, 124, false),
+            ("datagrams", udp, seen::ANSWERED, 100, 204, false),
+            ("datagrams, later", udp, 0, 100, 205, true),
+            ("anything else", icmp, 0, 100, 135, true),
+            ("seen before the wrap, young", udp, 0, u32::MAX - 10, 50, false),
+            ("seen before the wrap, old", udp, 0, u32::MAX - 10, 94, true),
+            ("stamped by a processor that is ahead", tcp, 0, 110, 100, false),
+            ("ahead across the wrap", tcp, 0, 3, u32::MAX - 3, false),
+        ];
+        for (what, protocol, state, seen, now, expires) in table {
+            for family in [Family::V4, Family::V6] {
+                let live = 0xabcd << 16 | 5 << tag::GENERATION_SHIFT | tag::LIVE;
+                let words = entry(family, live, protocol, Looks { seen, next_hop: 3, state });
+                let entry = Entry { words: &words, family };
+                assert_eq!(entry.expire(now, &TIMEOUTS), expires, "{what}");
+                assert_eq!(entry.tag(), if expires { freed(live) } else { live }, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_live_entries_expire() {
+        for state in [tag::FREE, tag::CLAIMED] {
+            let looks = Looks { seen: 0, next_hop: 0, state: 0 };
+            let words = entry(Family::V4, state, 17, looks);
+            assert!(!Entry { words: &words, family: Family::V4 }.expire(1 << 30, &TIMEOUTS));
+        }
+    }
+
+    #[test]
+    fn a_listed_flow_says_what_the_entry_says() {
+        let looks = Looks { seen: 40, next_hop: 0, state: 0 };
+        let words = entry(Family::V6, tag::LIVE, 17, looks);
+        for (index, byte) in [(1, 1), (2, 2), (3, 3), (4, 4), (6, 5), (7, 5), (8, 6), (9, 6)] {
+            words[index].store(u64::from_ne_bytes([byte; 8]), Ordering::Relaxed);
+        }
+        words[5].store(u64::from_ne_bytes([0, 80, 1, 0, 17, 0, 0, 0]), Ordering::Relaxed);
+        words[10].store(u64::from_ne_bytes([0, 81, 2, 0, 9, 9, 9, 9]), Ordering::Relaxed);
+        words[13].store(7 | 8 << 32 | u64::from(kind::REPLY) << 56, Ordering::Relaxed);
+        let flow = Entry { words: &words, family: Family::V6 }.flow(
+            50,
+            |ticks| Duration::from_secs(ticks.into()),
+            11,
+            12,
+        );
+        assert_eq!(flow.source, "[101:101:101:101:202:202:202:202]:80".parse().unwrap());
+        assert_eq!(flow.destination, "[303:303:303:303:404:404:404:404]:256".parse().unwrap());
+        assert_eq!(flow.translated_source, "[505:505:505:505:505:505:505:505]:81".parse().unwrap());
+        assert_eq!(flow.translated_destination.port(), 512);
+        assert_eq!((flow.protocol, flow.backend, flow.service, flow.reply), (17, 7, 8, true));
+        assert_eq!((flow.idle, flow.packets, flow.bytes), (Duration::from_secs(10), 11, 12));
+    }
+
+    fn entry(family: Family, tag: u64, protocol: u8, looks: Looks) -> Vec<AtomicU64> {
+        let words: Vec<_> = (0..family.words()).map(|_| AtomicU64::new(0)).collect();
+        words[0].store(tag, Ordering::Relaxed);
+        let ports = u64::from_ne_bytes([0, 1, 0, 2, protocol, 0, 0, 0]);
+        words[1 + family.pair()].store(ports, Ordering::Relaxed);
+        words[3 + 2 * family.pair()].store(looks.pack(), Ordering::Relaxed);
+        words
+    }
+}

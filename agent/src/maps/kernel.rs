@@ -1,0 +1,192 @@
+//! The pinned maps as a [`Backing`].
+
+use std::{io, mem::offset_of, path::Path};
+
+use abi::{
+    control::{CONTROL_MAP, Control},
+    table::{BLOCK_WORDS, Table, element},
+};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    backing::{Backing, Field},
+    counters::Counters,
+    error::{MapError, system},
+    flows::{Family, FlowTable, FlowTables},
+    grace::GracePeriod,
+    keyed::{Entries, Keyed},
+    mapping::Mapping,
+    next_hops::NextHops,
+    ports::Ports,
+};
+
+/// The sided tables and the control record, opened from where the loader pinned them.
+pub struct KernelMaps {
+    control: ControlRecord,
+    tables: [Mapping; Table::ALL.len()],
+    keyed: [MapHandle; Keyed::ALL.len()],
+    grace: GracePeriod,
+}
+
+/// Words of the control record.
+const CONTROL_WORDS: usize = size_of::<Control>() / size_of::<u64>();
+
+impl KernelMaps {
+    /// Opens the maps pinned in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, MapError> {
+        let [a, b, c, d, e, f, g, h] = Table::ALL.map(|table| mapping(directory, table.map_name()));
+        let [i, j, k, l, m] = Keyed::ALL.map(|keyed| open(directory, keyed.map_name()));
+        Ok(Self {
+            control: Self::control_record(directory)?,
+            tables: [a?, b?, c?, d?, e?, f?, g?, h?],
+            keyed: [i?, j?, k?, l?, m?],
+            grace: GracePeriod::new()?,
+        })
+    }
+
+    pub fn control_record(directory: &Path) -> Result<ControlRecord, MapError> {
+        Ok(ControlRecord(mapping(directory, CONTROL_MAP)?))
+    }
+
+    pub fn flows(directory: &Path) -> Result<FlowTables, MapError> {
+        let table = |family: Family| {
+            let (entries, stats) = family.maps();
+            let (entries, stats) = (mapping(directory, entries)?, mapping(directory, stats)?);
+            Ok(FlowTable { entries, stats, family })
+        };
+        Ok(FlowTables { v4: table(Family::V4)?, v6: table(Family::V6)? })
+    }
+
+    pub fn counters(directory: &Path) -> Result<Counters, MapError> {
+        Ok(Counters::new(open(directory, Counters::NAME)?))
+    }
+
+    pub fn next_hops(directory: &Path) -> Result<NextHops, MapError> {
+        Ok(NextHops::new(mapping(directory, NextHops::NAME)?))
+    }
+
+    pub fn ports(directory: &Path) -> Result<Ports, MapError> {
+        Ok(Ports::new(mapping(directory, Ports::NAME)?))
+    }
+
+    /// Writes the whole control record of maps that are new; the ABI version comes last, so that
+    /// a half-written record is not taken for a whole one.
+    pub fn initialise(&self, control: &Control) {
+        let unversioned = Control { abi_version: 0, ..*control };
+        for control in [&unversioned, control] {
+            self.control.write(control, 0, CONTROL_WORDS);
+        }
+    }
+
+    fn handle(&self, keyed: Keyed) -> &MapHandle {
+        &self.keyed[keyed as usize]
+    }
+}
+
+/// The record that every packet reads first.
+pub struct ControlRecord(Mapping);
+
+impl ControlRecord {
+    pub fn read(&self) -> Control {
+        let words: [u64; CONTROL_WORDS] = std::array::from_fn(|word| self.0.load(word));
+        Control::read_from_bytes(words.as_bytes()).unwrap_or_default()
+    }
+
+    /// Stores `length` words of a record from word `start` on.
+    fn write(&self, control: &Control, start: usize, length: usize) {
+        let words: [u64; CONTROL_WORDS] =
+            FromBytes::read_from_bytes(control.as_bytes()).unwrap_or_default();
+        for (index, word) in words.into_iter().enumerate().skip(start).take(length) {
+            self.0.store(index, word);
+        }
+    }
+}
+
+impl Backing for KernelMaps {
+    fn words(&self, table: Table) -> usize {
+        self.tables[table as usize].words().len() / 2
+    }
+
+    fn entries_capacity(&self, keyed: Keyed) -> usize {
+        self.handle(keyed).max_entries() as usize
+    }
+
+    fn load(&self, table: Table, side: u32, word: usize) -> u64 {
+        self.tables[table as usize].load(place(side, word))
+    }
+
+    fn store(&mut self, table: Table, side: u32, word: usize, value: u64) {
+        self.tables[table as usize].store(place(side, word), value);
+    }
+
+    fn entries(&self, keyed: Keyed) -> io::Result<Entries> {
+        let map = self.handle(keyed);
+        let mut entries = Entries::new();
+        for key in map.keys() {
+            let value = map.lookup(&key, MapFlags::ANY).map_err(|error| system(&error))?;
+            if let Some(value) = value {
+                entries.insert(key.into(), value.into());
+            }
+        }
+        Ok(entries)
+    }
+
+    fn remove(&mut self, keyed: Keyed, keys: &[&[u8]]) -> io::Result<()> {
+        self.handle(keyed)
+            .delete_batch(&keys.concat(), keys.len() as u32, MapFlags::ANY, MapFlags::ANY)
+            .map_err(|error| system(&error))
+    }
+
+    fn insert(&mut self, keyed: Keyed, entries: &[(&[u8], &[u8])]) -> io::Result<()> {
+        let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) = entries.iter().copied().unzip();
+        let (keys, values) = (keys.concat(), values.concat());
+        self.handle(keyed)
+            .update_batch(&keys, &values, entries.len() as u32, MapFlags::ANY, MapFlags::ANY)
+            .map_err(|error| system(&error))
+    }
+
+    fn control(&self) -> Control {
+        self.control.read()
+    }
+
+    fn set_control(&mut self, field: Field) {
+        let control = self.control.read();
+        let (start, control) = match field {
+            Field::Generation(generation) => {
+                (offset_of!(Control, generation), Control { generation, ..control })
+            }
+            // Half a word; the other half never changes after the maps were made.
+            Field::Flags(flags) => (offset_of!(Control, flags), Control { flags, ..control }),
+            Field::Intent(intent) => (offset_of!(Control, intent), Control { intent, ..control }),
+            Field::Revision(revision) => {
+                (offset_of!(Control, revision), Control { revision, ..control })
+            }
+            Field::Lineage(lineage) => {
+                (offset_of!(Control, lineage), Control { lineage, ..control })
+            }
+        };
+        let length = if matches!(field, Field::Lineage(_)) { 2 } else { 1 };
+        self.control.write(&control, start / size_of::<u64>(), length);
+    }
+
+    fn grace_period(&mut self) -> io::Result<()> {
+        self.grace.wait()
+    }
+}
+
+/// The word of the map that holds a word of a side.
+const fn place(side: u32, word: usize) -> usize {
+    let block = (word / BLOCK_WORDS) as u32;
+    element(block, side) as usize * BLOCK_WORDS + word % BLOCK_WORDS
+}
+
+fn open(directory: &Path, name: &'static str) -> Result<MapHandle, MapError> {
+    let path = directory.join(name);
+    MapHandle::from_pinned_path(&path)
+        .map_err(|error| MapError::Open { path, source: system(&error) })
+}
+
+fn mapping(directory: &Path, name: &'static str) -> Result<Mapping, MapError> {
+    Mapping::new(name, &open(directory, name)?)
+}

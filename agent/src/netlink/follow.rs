@@ -1,0 +1,214 @@
+//! The thread that keeps everything in step.
+
+use std::{collections::BTreeMap, sync::PoisonError, sync::mpsc, time::Duration};
+
+use abi::{next_hop::NextHop, port::Port};
+use futures::StreamExt;
+use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{self, MissedTickBehavior},
+};
+
+use super::{Command, Wanted, WatcherParts, view};
+use crate::loader::{LOG_INTERVAL, LoadError, Role};
+
+/// Runs until the last sender of commands is gone.
+pub(super) fn run(
+    parts: WatcherParts,
+    commands: UnboundedReceiver<Command>,
+    started: &mpsc::Sender<Result<(), LoadError>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(follow(parts, commands, started)),
+        Err(error) => drop(started.send(Err(LoadError::Thread(error)))),
+    }
+}
+
+async fn follow(
+    mut parts: WatcherParts,
+    mut commands: UnboundedReceiver<Command>,
+    started: &mpsc::Sender<Result<(), LoadError>>,
+) {
+    let (connection, handle, mut events) = match new_multicast_connection(&GROUPS) {
+        Ok(connected) => connected,
+        Err(error) => return drop(started.send(Err(LoadError::Netlink(error.to_string())))),
+    };
+    tokio::spawn(connection);
+
+    let first = parts.bring_in_step(&handle, &parts.wanted.clone(), true).await;
+    let first = first.and_then(|()| parts.attacher.forget_earlier_sets());
+    let failed = first.is_err();
+    if started.send(first).is_err() || failed {
+        return;
+    }
+    let mut ageing = time::interval(AGEING);
+    ageing.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut logs = time::interval(LOG_INTERVAL);
+    logs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                None => return,
+                Some(Command::Prepare(wanted, done)) => {
+                    let both = parts.wanted.with(&wanted);
+                    parts.try_in_step(&handle, &both, false).await;
+                    let _ = done.send(());
+                }
+                Some(Command::Follow(wanted)) => {
+                    parts.wanted = wanted.clone();
+                    parts.try_in_step(&handle, &wanted, true).await;
+                }
+            },
+            event = events.next() => {
+                if event.is_none() {
+                    tracing::error!("the kernel's events have ended: links are not followed");
+                    return;
+                }
+                time::sleep(GATHER).await;
+                while futures::FutureExt::now_or_never(events.next()).flatten().is_some() {}
+                let wanted = parts.wanted.clone();
+                parts.try_in_step(&handle, &wanted, true).await;
+            }
+            _ = ageing.tick() => parts.age(),
+            _ = logs.tick(), if parts.log.is_some() => {
+                if let Some(log) = &mut parts.log {
+                    log.flush();
+                }
+            }
+        }
+    }
+}
+
+impl WatcherParts {
+    async fn try_in_step(&mut self, handle: &Handle, wanted: &Wanted, detach: bool) {
+        if let Err(error) = self.bring_in_step(handle, wanted, detach).await {
+            tracing::error!(%error, "links, ports and next hops are not all as they should be");
+        }
+    }
+
+    /// Attaches, writes ports and next hops and, with `detach`, takes away what is not wanted.
+    async fn bring_in_step(
+        &mut self,
+        handle: &Handle,
+        wanted: &Wanted,
+        detach: bool,
+    ) -> Result<(), LoadError> {
+        let netlink = |error: rtnetlink::Error| LoadError::Netlink(error.to_string());
+        let links = view::links(handle).await.map_err(netlink)?;
+        let mut roles = BTreeMap::new();
+        for port in wanted.ports.values() {
+            if let Some(link) = links.get(&port.interface) {
+                roles.insert(port.interface.clone(), (Role::Workload, link.index));
+            }
+        }
+        for uplink in &self.uplinks {
+            if let Some(link) = links.get(uplink) {
+                roles.insert(uplink.clone(), (Role::Uplink, link.index));
+            }
+        }
+        // Ports come first: a hook that finds its port unknown drops what comes from it.
+        for (id, wanted) in &wanted.ports {
+            let port = links.get(&wanted.interface).map(|link| Port {
+                interface: link.index,
+                mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
+                ..Port::default()
+            });
+            self.ports.write(*id, &port.unwrap_or_default());
+        }
+        let mut result = Ok(());
+        for (interface, (role, index)) in &roles {
+            // One port that cannot be attached to must not keep the others from it.
+            if let Err(error) = self.attacher.attach(*role, interface, *index) {
+                tracing::error!(%error, interface, "cannot attach");
+                result = Err(error);
+            }
+        }
+        if detach {
+            self.attacher.retain(&roles)?;
+        }
+        self.publish_attachments();
+        self.resolve_next_hops(handle, wanted, &links).await.map_err(netlink)?;
+        result
+    }
+
+    fn publish_attachments(&self) {
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        *attached = self.attacher.attachments();
+    }
+
+    async fn resolve_next_hops(
+        &self,
+        handle: &Handle,
+        wanted: &Wanted,
+        links: &BTreeMap<String, view::Link>,
+    ) -> Result<(), rtnetlink::Error> {
+        if wanted.next_hops.is_empty() {
+            return Ok(());
+        }
+        let neighbours = view::neighbours(handle).await?;
+        for (id, address) in &wanted.next_hops {
+            let hop = view::way(handle, *address).await.and_then(|way| {
+                let uplink = self.uplinks.iter().filter_map(|name| links.get(name));
+                let link = uplink.into_iter().find(|link| link.index == way.interface)?;
+                let mac = neighbours.get(&(way.interface, way.neighbour))?;
+                Some(next_hop(link, *mac))
+            });
+            match hop {
+                Some(hop) => self.next_hops.write(*id, &hop),
+                None => self.next_hops.clear(*id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees flows that were idle for too long.
+    fn age(&self) {
+        match self.jiffies.now() {
+            Ok(now) => {
+                let freed = self.flows.age(now, &self.control.read().timeouts);
+                tracing::debug!(freed, "aged flows");
+            }
+            Err(error) => tracing::error!(%error, "cannot read the kernel's clock"),
+        }
+    }
+}
+
+fn next_hop(link: &view::Link, mac: [u8; 6]) -> NextHop {
+    let [a, b, c, d, e, f] = mac;
+    let [g, h, i, j, k, l] = link.mac;
+    NextHop {
+        destination: [a, b, c, d, e, f, 1, 0],
+        source: [g, h, i, j, k, l, 0, 0],
+        interface: link.index,
+        mtu: link.mtu,
+        padding: 0,
+    }
+}
+
+const GROUPS: [MulticastGroup; 6] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+];
+/// Events that come together are answered once.
+const GATHER: Duration = Duration::from_millis(20);
+const AGEING: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hop_is_usable_and_addressed() {
+        let link = view::Link { index: 7, mtu: 1500, mac: [2, 0, 0, 0, 0, 1] };
+        let hop = next_hop(&link, [2, 0, 0, 0, 0, 9]);
+        assert_eq!(hop.destination, [2, 0, 0, 0, 0, 9, 1, 0]);
+        assert_eq!(hop.destination[NextHop::USABLE], 1);
+        assert_eq!((hop.source[5], hop.interface, hop.mtu), (1, 7, 1500));
+    }
+}

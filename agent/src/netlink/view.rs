@@ -1,0 +1,117 @@
+//! What the kernel knows of links, neighbours and routes, read afresh.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use futures::TryStreamExt;
+use rtnetlink::{
+    Error, Handle, RouteMessageBuilder,
+    packet_route::{
+        AddressFamily,
+        link::LinkAttribute,
+        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
+        route::{RouteAddress, RouteAttribute, RouteMessage},
+    },
+};
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub mtu: u32,
+    /// Zero where the link has none of six bytes.
+    pub mac: [u8; 6],
+}
+
+/// Where a packet to an address leaves the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    pub interface: u32,
+    /// The gateway, or the address itself where it is on the link.
+    pub neighbour: IpAddr,
+}
+
+pub async fn links(handle: &Handle) -> Result<BTreeMap<String, Link>, Error> {
+    let mut links = BTreeMap::new();
+    let mut messages = handle.link().get().execute();
+    while let Some(message) = messages.try_next().await? {
+        let mut link = Link { index: message.header.index, mtu: 0, mac: [0; 6] };
+        let mut name = None;
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(text) => name = Some(text),
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::Address(address) => {
+                    link.mac = address.try_into().unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+        if let Some(name) = name {
+            links.insert(name, link);
+        }
+    }
+    Ok(links)
+}
+
+/// Link addresses that the kernel would use now, by interface and address.
+pub async fn neighbours(handle: &Handle) -> Result<HashMap<(u32, IpAddr), [u8; 6]>, Error> {
+    let mut neighbours = HashMap::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut messages = handle.neighbours().get().set_address_family(family).execute();
+        while let Some(message) = messages.try_next().await? {
+            let known = matches!(
+                message.header.state,
+                NeighbourState::Reachable
+                    | NeighbourState::Stale
+                    | NeighbourState::Delay
+                    | NeighbourState::Probe
+                    | NeighbourState::Permanent
+            );
+            let (mut address, mut mac) = (None, None);
+            for attribute in message.attributes {
+                match attribute {
+                    NeighbourAttribute::Destination(NeighbourAddress::Inet(it)) => {
+                        address = Some(IpAddr::V4(it));
+                    }
+                    NeighbourAttribute::Destination(NeighbourAddress::Inet6(it)) => {
+                        address = Some(IpAddr::V6(it));
+                    }
+                    NeighbourAttribute::LinkLayerAddress(it) => mac = it.try_into().ok(),
+                    _ => {}
+                }
+            }
+            if let (true, Some(address), Some(mac)) = (known, address, mac) {
+                neighbours.insert((message.header.ifindex, address), mac);
+            }
+        }
+    }
+    Ok(neighbours)
+}
+
+/// The way to an address by the kernel's routes; `None` where there is none.
+pub async fn way(handle: &Handle, address: IpAddr) -> Option<Way> {
+    let request: RouteMessage = match address {
+        IpAddr::V4(it) => {
+            RouteMessageBuilder::<std::net::Ipv4Addr>::new().destination_prefix(it, 32).build()
+        }
+        IpAddr::V6(it) => {
+            RouteMessageBuilder::<std::net::Ipv6Addr>::new().destination_prefix(it, 128).build()
+        }
+    };
+    // "No route to host" is an answer like any other.
+    let route = handle.route().get(request).execute().try_next().await.ok().flatten()?;
+    let mut interface = None;
+    let mut neighbour = address;
+    for attribute in route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => interface = Some(index),
+            RouteAttribute::Gateway(RouteAddress::Inet(it)) => neighbour = it.into(),
+            RouteAttribute::Gateway(RouteAddress::Inet6(it)) => neighbour = it.into(),
+            _ => {}
+        }
+    }
+    Some(Way { interface: interface?, neighbour })
+}

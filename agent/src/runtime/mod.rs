@@ -1,0 +1,99 @@
+//! The agent: opens the datapath, restores what it knew, and serves until it is told to stop.
+//!
+//! Stopping leaves programs, links and maps in the kernel; packets flow on as the last commit
+//! says, and the next agent adopts it all.
+
+mod socket;
+
+use std::{io, os::unix::net::UnixListener as StdListener};
+
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+};
+
+pub use socket::SocketError;
+
+use crate::{
+    compile::Compiler,
+    config::{Config, ConfigError},
+    grpc,
+    loader::{Kernel, LoadError},
+    state::{self, StateFile},
+    store::{self, Parts, State, Store},
+};
+
+/// Why the agent does not run, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Kernel(#[from] LoadError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("cannot use the state directory: {0}")]
+    State(io::Error),
+    #[error(transparent)]
+    Serve(#[from] grpc::ServeError),
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the agent until it is told to stop.
+pub fn run(config: Config) -> Result<(), RuntimeError> {
+    let node = config.node_name()?;
+    // First, so that a second agent changes nothing before it is refused.
+    let listener = socket::listen_on(&config.socket)?;
+    let state = StateFile::open(&config.state_dir).map_err(RuntimeError::State)?;
+    let Kernel { tables, guard } = Kernel::open(&config.kernel)?;
+
+    let saved = saved_state(&state)?;
+    let parts = Parts {
+        compiler: Box::new(Compiler::new(node.clone(), config.table_limits())),
+        node,
+        limits: config.limits.clone(),
+        dataplane: Box::new(tables),
+        save: Box::new(move |known: &State| state.save(&grpc::encode_state(known))),
+    };
+    let (handle, _store) = store::spawn(Store::start(parts, saved))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(listener, handle));
+    // Links and next hops are followed until nobody can ask for more.
+    drop(guard);
+    let _ = std::fs::remove_file(&config.socket);
+    served
+}
+
+/// What the last agent saved. A file that cannot be understood is kept aside, loudly: without it
+/// the node holds what its tables say until a snapshot comes.
+fn saved_state(file: &StateFile) -> Result<Option<State>, RuntimeError> {
+    let reason = match file.load() {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => match grpc::decode_state(&bytes) {
+            Ok(state) => return Ok(Some(state)),
+            Err(error) => error.to_string(),
+        },
+        Err(state::LoadError::Read { source, .. }) => return Err(RuntimeError::State(source)),
+        Err(error @ state::LoadError::Bad { .. }) => error.to_string(),
+    };
+    let kept = file.set_aside().map_err(RuntimeError::State)?;
+    tracing::error!(%reason, kept = %kept.display(), "the saved state is unusable");
+    Ok(None)
+}
+
+async fn serve(listener: StdListener, handle: store::Handle) -> Result<(), RuntimeError> {
+    let listener = UnixListener::from_std(listener)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tracing::info!("serving");
+    grpc::serve(listener, handle, grpc::Options::default(), async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; the datapath stays");
+    })
+    .await?;
+    Ok(())
+}
