@@ -19,6 +19,7 @@ pub struct Limits {
     /// Local endpoints; the endpoints table bounds them too.
     pub endpoints: u32,
     pub classes: u32,
+    /// Ids from 1 on.
     pub next_hops: u32,
 }
 
@@ -27,11 +28,11 @@ impl Default for Limits {
         Self {
             blocks: Table::ALL.map(Table::default_blocks),
             frontends: 65_536,
-            addresses6: 262_144,
-            prefixes6: 131_072,
+            addresses6: 65_536,
+            prefixes6: 16_384,
             endpoints: 4095,
             classes: 65_536,
-            next_hops: 4095,
+            next_hops: 65_535,
         }
     }
 }
