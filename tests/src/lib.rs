@@ -11,5 +11,6 @@ pub mod capture;
 pub mod netns;
 pub mod packet;
 pub mod traffic;
+pub mod world;
 
 mod names;

@@ -13,6 +13,7 @@ use std::{
 
 use testbed::{
     bed::{Bed, Host},
+    capture::Capture,
     netns::{self, Netns},
     packet::{self, assert_packet_eq, verify_checksums},
     traffic::{
@@ -147,7 +148,11 @@ fn the_wire_carries_full_checksums_and_whole_frames() {
     let _server = UdpServer::start(remote, 53).unwrap();
     let _stream = StreamServer::start(remote, 81).unwrap();
     for (udp, tcp) in remote.sockets(53).into_iter().zip(remote.sockets(81)) {
-        let capture = remote.capture().unwrap();
+        let places = [
+            ("remote", remote.capture().unwrap()),
+            ("its port", Capture::open(remote.port_netns(), remote.port()).unwrap()),
+            ("the uplink's port", Capture::open(bed.fabric(), bed.node().port()).unwrap()),
+        ];
         udp_exchange(web, udp, &[7; 1000]).unwrap();
         LiveStream::open(web, tcp).unwrap().expect_progress(5, SECOND).unwrap();
         // A burst that the workload's stack hands over as segments of up to 64 KiB.
@@ -166,12 +171,14 @@ fn the_wire_carries_full_checksums_and_whole_frames() {
             assert_eq!(reader.join().unwrap(), 300_000);
         });
 
-        let seen = capture.collect_both(SECOND / 10).unwrap();
-        assert!(seen.len() > 200, "{}", seen.len());
-        for captured in seen {
-            assert!(captured.checksum_filled, "{captured:?}");
-            assert!(captured.frame.len() <= 1514, "{captured:?}");
-            assert_eq!(verify_checksums(&captured.frame), Ok(()), "{captured:?}");
+        for (place, capture) in places {
+            let seen = capture.collect_both(SECOND / 10).unwrap();
+            assert!(seen.len() > 200, "{place}: {}", seen.len());
+            for captured in seen {
+                assert!(captured.checksum_filled, "{place}: {captured:?}");
+                assert!(captured.frame.len() <= 1514, "{place}: {captured:?}");
+                assert_eq!(verify_checksums(&captured.frame), Ok(()), "{place}: {captured:?}");
+            }
         }
     }
 }
@@ -213,7 +220,7 @@ fn captures_see_injected_frames_as_they_are() {
     let (from, to): (SocketAddr, SocketAddr) =
         (SocketAddr::new(web.v4().into(), 1), SocketAddr::new(bed.node().v4().into(), 2));
     let base = packet::udp(from, to).ethernet(web.mac(), web.port_mac());
-    let port = testbed::capture::Capture::open(web.port_netns(), web.port()).unwrap();
+    let port = Capture::open(web.port_netns(), web.port()).unwrap();
     let wire = web.capture().unwrap();
     let cases = [
         ("tagged", base.clone().vlan(7).build()),

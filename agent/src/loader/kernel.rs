@@ -33,6 +33,8 @@ impl Kernel {
     /// programs already.
     pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
         config.check()?;
+        // libbpf complains of pins that are not there yet; what matters comes back as an error.
+        libbpf_rs::set_print(None);
         let lock = Lock::acquire(&config.bpffs)?;
         for directory in [config.maps(), config.sets(), config.links()] {
             fs::create_dir_all(&directory)

@@ -9,7 +9,7 @@ use std::{io, os::unix::net::UnixListener as StdListener};
 
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 pub use socket::SocketError;
@@ -43,6 +43,9 @@ pub enum RuntimeError {
 /// Runs the agent until it is told to stop.
 pub fn run(config: Config) -> Result<(), RuntimeError> {
     let node = config.node_name()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Before anybody can see the socket: who sees it may send a signal.
+    let stop = runtime.block_on(async { Stop::new() })?;
     // First, so that a second agent changes nothing before it is refused.
     let listener = socket::listen_on(&config.socket)?;
     let state = StateFile::open(&config.state_dir).map_err(RuntimeError::State)?;
@@ -57,8 +60,7 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
         save: Box::new(move |known: &State| state.save(&grpc::encode_state(known))),
     };
     let (handle, _store) = store::spawn(Store::start(parts, saved))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(listener, handle));
+    let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.
     drop(guard);
     let _ = std::fs::remove_file(&config.socket);
@@ -82,18 +84,37 @@ fn saved_state(file: &StateFile) -> Result<Option<State>, RuntimeError> {
     Ok(None)
 }
 
-async fn serve(listener: StdListener, handle: store::Handle) -> Result<(), RuntimeError> {
+async fn serve(
+    listener: StdListener,
+    handle: store::Handle,
+    mut stop: Stop,
+) -> Result<(), RuntimeError> {
     let listener = UnixListener::from_std(listener)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!("serving");
     grpc::serve(listener, handle, grpc::Options::default(), async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        stop.wait().await;
         tracing::info!("stopping; the datapath stays");
     })
     .await?;
     Ok(())
+}
+
+/// The signals that end the agent.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -7,36 +7,23 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use toml::{Table, Value};
 
 use super::{Agent, CONFIG, SOCKET, STATE, zonegate_binary};
-use crate::{bed::Bed, names, netns};
+use crate::{
+    bed::Bed,
+    names,
+    netns::{self, Netns},
+};
 
 /// Sets an agent up; the defaults are those of a node with one uplink and native XDP.
 #[derive(Debug, Clone)]
 pub struct AgentBuilder {
-    netns: netns::Netns,
+    netns: Netns,
     node: String,
-    uplinks: Vec<String>,
-    generic: bool,
-    log: String,
+    kernel: Table,
+    log_filter: String,
     arguments: Vec<String>,
-}
-
-/// The configuration file.
-#[derive(Serialize)]
-struct Config<'a> {
-    node: &'a str,
-    socket: PathBuf,
-    state_dir: PathBuf,
-    log: &'a str,
-    kernel: Kernel<'a>,
-}
-
-#[derive(Serialize)]
-struct Kernel<'a> {
-    bpffs: &'a Path,
-    uplinks: &'a [String],
-    xdp_generic: bool,
 }
 
 impl Agent {
@@ -49,33 +36,39 @@ impl Agent {
         AgentBuilder {
             netns: bed.node().netns().clone(),
             node: bed.node().name().to_owned(),
-            uplinks: vec![bed.node().interface().to_owned()],
-            generic: false,
-            log: "debug".to_owned(),
+            kernel: Table::new(),
+            log_filter: "info,zonegate=debug".to_owned(),
             arguments: Vec::new(),
         }
+        .uplinks(&[bed.node().interface()])
     }
 }
 
 impl AgentBuilder {
-    /// Asks for generic XDP, which the agent never falls back to by itself.
-    #[must_use]
-    pub fn generic_xdp(mut self) -> Self {
-        self.generic = true;
-        self
-    }
-
-    /// Sets the log filter; `debug` by default, since logs are read after failures only.
-    #[must_use]
-    pub fn log(mut self, filter: &str) -> Self {
-        filter.clone_into(&mut self.log);
-        self
-    }
-
     /// Sets the devices with the uplink program.
     #[must_use]
-    pub fn uplinks(mut self, uplinks: &[&str]) -> Self {
-        self.uplinks = uplinks.iter().map(|&name| name.to_owned()).collect();
+    pub fn uplinks(self, uplinks: &[&str]) -> Self {
+        self.kernel("uplinks", uplinks.to_vec())
+    }
+
+    /// Asks for generic XDP, which the agent never falls back to by itself.
+    #[must_use]
+    pub fn generic_xdp(self) -> Self {
+        self.kernel("xdp_generic", true)
+    }
+
+    /// Sets a key of the configuration's `[kernel]` section, such as `flow4_buckets`.
+    #[must_use]
+    pub fn kernel(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.kernel.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Sets the log filter; ZoneGate's own debug messages by default, since the log is shown
+    /// after failures only.
+    #[must_use]
+    pub fn log_filter(mut self, filter: &str) -> Self {
+        filter.clone_into(&mut self.log_filter);
         self
     }
 
@@ -92,11 +85,10 @@ impl AgentBuilder {
         let directory = tempfile::Builder::new().prefix("zonegate-").tempdir()?;
         let bpffs = Path::new(netns::BPFFS).join(names::unique());
         let config = Config {
-            node: &self.node,
+            node: self.node,
             socket: directory.path().join(SOCKET),
             state_dir: directory.path().join(STATE),
-            log: &self.log,
-            kernel: Kernel { bpffs: &bpffs, uplinks: &self.uplinks, xdp_generic: self.generic },
+            kernel: Kernel { bpffs: bpffs.clone(), others: self.kernel },
         };
         let text = toml::to_string(&config).context("writing the configuration")?;
         fs::write(directory.path().join(CONFIG), text)?;
@@ -106,9 +98,26 @@ impl AgentBuilder {
             directory,
             bpffs,
             arguments: self.arguments,
+            log_filter: self.log_filter,
             child: None,
         };
         agent.start()?;
         Ok(agent)
     }
+}
+
+/// The configuration file.
+#[derive(Serialize)]
+struct Config {
+    node: String,
+    socket: PathBuf,
+    state_dir: PathBuf,
+    kernel: Kernel,
+}
+
+#[derive(Serialize)]
+struct Kernel {
+    bpffs: PathBuf,
+    #[serde(flatten)]
+    others: Table,
 }

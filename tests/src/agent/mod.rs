@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -33,6 +33,7 @@ pub struct Agent {
     netns: Netns,
     directory: TempDir,
     bpffs: PathBuf,
+    log_filter: String,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -178,20 +179,21 @@ impl Agent {
     fn agent_command(&self) -> Command {
         let mut command = self.netns.command(&self.binary);
         command.args(["agent", "--config"]).arg(self.directory.path().join(CONFIG));
+        command.env("ZONEGATE_LOG", &self.log_filter);
         command
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         let socket = self.socket();
-        while let Err(error) = UnixStream::connect(&socket) {
+        while let Err(error) = greet(&socket) {
             let exit = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
             if let Some(status) = exit {
                 self.child = None;
                 bail!("the agent ended with {status}:\n{}", self.log());
             }
             if Instant::now() > deadline {
-                bail!("no socket after {START_TIMEOUT:?}: {error}; log:\n{}", self.log());
+                bail!("no answer after {START_TIMEOUT:?}: {error}; log:\n{}", self.log());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -218,6 +220,18 @@ impl Drop for Agent {
             _ => {}
         }
     }
+}
+
+/// Opens an HTTP/2 connection and waits for the server's first byte (RFC 9113 §3.4).
+///
+/// The agent listens before it loads anything, so that a connection alone says little.
+fn greet(socket: &Path) -> io::Result<()> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_millis(50)))?;
+    let empty_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+    stream.write_all(&empty_settings)?;
+    stream.read_exact(&mut [0])
 }
 
 const CONFIG: &str = "agent.toml";

@@ -8,7 +8,9 @@ use super::{
     Bed, Host,
     addresses::{self, Dual},
     host::Peer,
-    ready, wiring,
+    ready,
+    receiver::Receiver,
+    wiring,
 };
 use crate::{
     names,
@@ -85,8 +87,9 @@ impl BedBuilder {
         for name in &self.workloads {
             ensure!(name.len() <= 12, "workload name {name:?} is longer than 12 letters");
         }
-        let bed = self.make_namespaces().context("creating namespaces")?;
+        let mut bed = self.make_namespaces().context("creating namespaces")?;
         wiring::connect(&bed)?;
+        bed.receiver = Some(Receiver::attach(&bed.fabric, bed.node.port())?);
         ready::wait_for_links(&bed)?;
         Ok(bed)
     }
@@ -149,7 +152,7 @@ impl BedBuilder {
             let at = addresses::client(n);
             clients.push(host(name, String::new(), Kind::Client, n, at, switch_port())?);
         }
-        Ok(Bed { name, node, fabric, workloads, remotes, clients })
+        Ok(Bed { name, node, fabric, workloads, remotes, clients, receiver: None })
     }
 }
 

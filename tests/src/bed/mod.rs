@@ -29,6 +29,7 @@ pub mod addresses;
 mod builder;
 mod host;
 mod ready;
+mod receiver;
 mod wiring;
 
 /// A running topology; dropping it removes its namespaces.
@@ -40,6 +41,8 @@ pub struct Bed {
     workloads: Vec<Host>,
     remotes: Vec<Host>,
     clients: Vec<Host>,
+    /// Kept for what it does to the far end of the uplink.
+    receiver: Option<receiver::Receiver>,
 }
 
 impl Bed {

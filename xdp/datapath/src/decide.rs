@@ -238,8 +238,20 @@ fn plan<A: Address, T: Tables>(
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
     policy::judge(context, ends, &work.judged, false)?;
+    if is_midstream(&work.parsed) {
+        let back = Ends { source: ends.destination, destination: ends.source };
+        policy::judge(context, back, &work.judged.reversed(), false)?;
+    }
     new_flow(work, choice, ends, sum, context.tables.now());
     Ok(Plan::Open)
+}
+
+/// Whether this belongs to a connection that is older than its flow. Which end opened it is not
+/// known, so both must be allowed to have: else the answers of a connection that was cut would
+/// open it again from the other side.
+#[inline(always)]
+fn is_midstream<A>(parsed: &Parsed<A>) -> bool {
+    parsed.tuple.protocol == protocol::TCP && parsed.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN
 }
 
 /// A workload that reaches itself through a service sees the service's address as the client:

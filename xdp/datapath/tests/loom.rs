@@ -20,14 +20,8 @@ use loom::{
 type Bucket = [[AtomicU64; 8]; 4];
 
 const HASH: u64 = 0x1234_5678_9abc_0000;
-const TIMEOUTS: Timeouts = Timeouts {
-    tcp_new: 10,
-    tcp_established: 100,
-    tcp_closing: 5,
-    udp: 20,
-    other: 5,
-    refresh: 4,
-};
+const TIMEOUTS: Timeouts =
+    Timeouts { tcp_new: 10, tcp_established: 100, tcp_closing: 5, udp: 20, other: 5, refresh: 4 };
 
 fn bucket() -> Arc<Bucket> {
     Arc::new(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))))

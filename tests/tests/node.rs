@@ -1,0 +1,187 @@
+//! A node with real traffic: services, policy, restarts.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use testbed::{
+    agent::Agent,
+    bed::{Bed, Host},
+    traffic::{
+        HttpServer, LiveStream, RequestLoop, StreamServer, UdpServer, http_get, udp_exchange,
+    },
+    world::{Manifest, vips},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEB: u16 = 80;
+const DNS: u16 = 53;
+
+/// The service `web` (TCP) and `dns` (UDP) on these hosts, all ready.
+fn services(bed: &Bed, hosts: &[&Host], preference: &[&str]) -> Manifest {
+    let ready: Vec<_> = hosts.iter().map(|host| host.name()).collect();
+    Manifest::hosts(bed)
+        .backends("web", hosts, 8080, &ready)
+        .service("web", 1, WEB, "TCP", preference)
+        .backends("dns", hosts, 5353, &ready)
+        .service("dns", 2, DNS, "UDP", preference)
+}
+
+fn serve(hosts: &[&Host]) -> Vec<(HttpServer, UdpServer)> {
+    let server = |host: &&Host| {
+        (HttpServer::start(host, 8080).unwrap(), UdpServer::start(host, 5353).unwrap())
+    };
+    hosts.iter().map(server).collect()
+}
+
+#[test]
+fn services_are_reached_by_workloads_and_outsiders_on_local_and_remote_backends() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    for backend in [bed.workload("shop"), bed.remote("zone-b-1")] {
+        let _servers = serve(&[backend]);
+        agent.apply(services(&bed, &[backend], &[]).text()).unwrap().expect_success();
+        for client in [bed.workload("web"), bed.client("outside")] {
+            for (http, dns) in vips(1).into_iter().zip(vips(2)) {
+                let what = format!("{} to {http} and {dns} on {}", client.name(), backend.name());
+                let reply = http_get(client, SocketAddr::new(http, WEB));
+                assert_eq!(reply.expect(&what).server, backend.name(), "{what}");
+                let reply = udp_exchange(client, SocketAddr::new(dns, DNS), b"question");
+                let reply = reply.expect(&what);
+                assert_eq!((&*reply.server, &*reply.payload), (backend.name(), &b"question"[..]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_workload_reaches_itself_through_its_service() {
+    let bed = Bed::three_zones().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    let shop = bed.workload("shop");
+    let _servers = serve(&[shop]);
+    agent.apply(services(&bed, &[shop], &[]).text()).unwrap().expect_success();
+    for vip in vips(1) {
+        assert_eq!(http_get(shop, SocketAddr::new(vip, WEB)).unwrap().server, "shop");
+    }
+}
+
+#[test]
+fn a_service_without_backends_refuses_at_once() {
+    let bed = Bed::three_zones().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    agent.apply(services(&bed, &[], &[]).text()).unwrap().expect_success();
+    for client in [bed.workload("web"), bed.client("outside")] {
+        for vip in vips(1) {
+            let error = http_get(client, SocketAddr::new(vip, WEB)).unwrap_err();
+            assert!(format!("{error:#}").contains("refused"), "{} {vip}: {error:#}", client.name());
+        }
+        for vip in vips(2) {
+            let error = udp_exchange(client, SocketAddr::new(vip, DNS), b"").unwrap_err();
+            assert!(format!("{error:#}").contains("refused"), "{} {vip}: {error:#}", client.name());
+        }
+    }
+}
+
+#[test]
+fn the_nearest_zone_answers_and_live_connections_stay() {
+    let bed = Bed::three_zones().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    let hosts = [bed.remote("zone-a-1"), bed.remote("zone-b-1"), bed.remote("zone-c-1")];
+    let _servers = serve(&hosts);
+    let _streams: Vec<_> =
+        hosts.iter().map(|host| StreamServer::start(host, 9000).unwrap()).collect();
+    let all = ["zone-a-1", "zone-b-1", "zone-c-1"];
+    let world = |ready: &[&str]| {
+        Manifest::hosts(&bed)
+            .backends("web", &hosts, 8080, ready)
+            .service("web", 1, WEB, "TCP", &["ZONE", "ANY"])
+            .backends("stream", &hosts, 9000, ready)
+            .service("stream", 3, 9000, "TCP", &["ZONE", "ANY"])
+    };
+    let web = bed.workload("web");
+    let zone = |vip| http_get(web, SocketAddr::new(vip, WEB)).unwrap().zone;
+    agent.apply(world(&all).text()).unwrap().expect_success();
+    let live = LiveStream::open(web, SocketAddr::new(vips(3)[0], 9000)).unwrap();
+    assert_eq!(live.greeting().zone, "zone-a");
+    for vip in vips(1) {
+        assert!((0..8).all(|_| zone(vip) == "zone-a"));
+    }
+    agent.apply(world(&all[1..]).text()).unwrap().expect_success();
+    for vip in vips(1) {
+        assert!((0..8).all(|_| zone(vip) != "zone-a"));
+    }
+    live.expect_progress(20, 5 * SECOND).unwrap();
+    agent.apply(world(&all).text()).unwrap().expect_success();
+    assert_eq!(zone(vips(1)[0]), "zone-a");
+    live.expect_progress(20, 5 * SECOND).unwrap();
+}
+
+#[test]
+fn policy_admits_by_peer_and_cuts_live_connections_when_it_changes() {
+    let bed = Bed::three_zones().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    let (web, batch, shop) = (bed.workload("web"), bed.workload("batch"), bed.workload("shop"));
+    let _http = HttpServer::start(shop, 8080).unwrap();
+    let _stream = StreamServer::start(shop, 9000).unwrap();
+    let allow = |peers: &[&str]| Manifest::hosts(&bed).allow_only("shop", peers);
+
+    agent.apply(allow(&["web"]).text()).unwrap().expect_success();
+    for address in shop.sockets(8080) {
+        http_get(web, address).unwrap();
+        for denied in [batch, bed.remote("zone-a-1"), bed.client("outside")] {
+            assert!(http_get(denied, address).is_err(), "{} reached {address}", denied.name());
+        }
+        // A node is never cut from its own workloads.
+        http_get(bed.node(), address).unwrap();
+    }
+    for address in shop.sockets(9000) {
+        agent.apply(allow(&["web"]).text()).unwrap().expect_success();
+        let live = LiveStream::open(web, address).unwrap();
+        live.expect_progress(5, 5 * SECOND).unwrap();
+        agent.apply(allow(&["spare"]).text()).unwrap().expect_success();
+        live.expect_cut(SECOND / 2, 5 * SECOND).unwrap();
+    }
+    // Replies of what the isolated workload opens come back.
+    let _server = HttpServer::start(web, 8081).unwrap();
+    for address in web.sockets(8081) {
+        http_get(shop, address).unwrap();
+    }
+}
+
+#[test]
+fn ten_restarts_cost_no_request() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let mut agent = Agent::start_on(&bed).unwrap();
+    let backends = [bed.workload("shop"), bed.remote("zone-a-1")];
+    let _servers = serve(&backends);
+    agent.apply(services(&bed, &backends, &[]).text()).unwrap().expect_success();
+    let load: Vec<_> = [bed.workload("web"), bed.client("outside")]
+        .into_iter()
+        .map(|client| {
+            RequestLoop::http(client, SocketAddr::new(vips(1)[0], WEB), Duration::from_millis(1))
+        })
+        .collect();
+    for round in 0..10 {
+        if round % 2 == 0 {
+            agent.kill9().unwrap();
+        } else {
+            agent.terminate().unwrap();
+        }
+        agent.start().unwrap();
+        for requests in &load {
+            requests.wait_for((round + 1) * 50, 20 * SECOND).unwrap();
+        }
+    }
+    let reports: Vec<_> = load.into_iter().map(RequestLoop::stop).collect();
+    for report in &reports {
+        report.assert_none_failed();
+    }
+    let answered: u64 = reports.iter().map(|report| report.answered).sum();
+    assert!(answered >= 1000, "{answered} requests");
+    // The restarted agent knows what it had.
+    let kept = agent.cli(&["get", "services"]).unwrap().expect_success();
+    assert!(kept.contains("web") && kept.contains("dns"), "{kept}");
+}
