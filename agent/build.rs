@@ -17,26 +17,11 @@ const OBJECTS: [(&str, &[&str]); 2] =
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
-        // While xdp/programs is being written, the agent builds without it.
-        Err(error @ Error::Failed(_)) => {
-            println!("cargo::warning={error}");
-            empty()
-        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn empty() -> ExitCode {
-    let Ok(out) = variable("OUT_DIR") else { return ExitCode::FAILURE };
-    for (object, _) in OBJECTS {
-        if fs::write(out.join(object), []).is_err() {
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
 }
 
 /// Why there is no object.
@@ -80,10 +65,6 @@ fn build() -> Result<(), Error> {
         Ok("big") => "bpfeb-unknown-none",
         _ => "bpfel-unknown-none",
     };
-    let programs = fs::read_to_string(root.join("xdp/programs/src/main.rs")).unwrap_or_default();
-    if programs.lines().count() < 3 {
-        return Err(Error::Failed("xdp/programs is empty".into()));
-    }
     let toolchain = Toolchain::find(target).ok_or(Error::NoToolchain(target))?;
     let linker = find_linker().ok_or(Error::NoLinker)?;
     let target_dir = out.join("bpf-target");

@@ -44,8 +44,10 @@ async fn reflection_lists_the_services_and_their_files() {
     let node_a = Node::fresh().await;
     let ask = |message_request| {
         let mut client = ServerReflectionClient::new(node_a.channel());
-        let request =
-            ServerReflectionRequest { message_request: Some(message_request), ..Default::default() };
+        let request = ServerReflectionRequest {
+            message_request: Some(message_request),
+            ..Default::default()
+        };
         async move {
             let stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
             let response = stream.into_inner().next().await.unwrap().unwrap();

@@ -10,8 +10,7 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use proto::v1::{
-    self, apply_response::Answer, dataplane_client::DataplaneClient,
-    observe_client::ObserveClient,
+    self, apply_response::Answer, dataplane_client::DataplaneClient, observe_client::ObserveClient,
 };
 use tokio::{
     net::{UnixListener, UnixStream},

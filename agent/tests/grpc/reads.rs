@@ -133,9 +133,8 @@ async fn the_status_tells_what_a_person_asks_for() {
     let commits = status.commits.unwrap();
     assert_eq!((commits.accepted, commits.refused, commits.failed), (1, 1, 0));
     assert!(commits.last_unix_milliseconds > 0);
-    let count = |kind: Kind| {
-        status.resources.iter().find(|it| it.kind() == kind).map(|it| it.count)
-    };
+    let count =
+        |kind: Kind| status.resources.iter().find(|it| it.kind() == kind).map(|it| it.count);
     assert_eq!((count(Kind::Service), count(Kind::Node)), (Some(1), Some(0)));
     let counter = v1::Counter { name: "policy_ingress".into(), drop: true, packets: 7 };
     assert_eq!(status.counters, [counter]);

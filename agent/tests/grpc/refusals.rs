@@ -109,7 +109,11 @@ fn value_cases() -> Vec<Case> {
             "10.0.0.1/24",
             "10.0.0.1/24 has host bits set; the prefix is 10.0.0.0/24",
         ),
-        prefix("v6 host bits", "fd00::1/64", "fd00::1/64 has host bits set; the prefix is fd00::/64"),
+        prefix(
+            "v6 host bits",
+            "fd00::1/64",
+            "fd00::1/64 has host bits set; the prefix is fd00::/64",
+        ),
         prefix(
             "a mapped address",
             "::ffff:10.0.0.1",
@@ -120,7 +124,11 @@ fn value_cases() -> Vec<Case> {
         ports("a reversed range", 90, 80, LAST, "port range 90-80 ends before it begins"),
         Case {
             what: "too many frontends",
-            upserts: vec![service("a:1", &[("10.96.0.9", 1), ("10.96.0.9", 2), ("10.96.0.9", 3)], "shop")],
+            upserts: vec![service(
+                "a:1",
+                &[("10.96.0.9", 1), ("10.96.0.9", 2), ("10.96.0.9", 3)],
+                "shop",
+            )],
             resource: (Kind::Service, "a:1"),
             field: "frontends",
             reason: "3 exceeds the limit frontends_per_service of 2",

@@ -14,16 +14,11 @@ async fn anothers_resource_is_neither_replaced_nor_removed() {
     let node_a = Node::fresh().await;
     node_a.apply("cli", shop()).await.unwrap();
     let mut writer = Writer::open(&node_a, replace("k8s", 1)).await.unwrap();
-    let refused = [
-        writer.snapshot(1, shop()).await.unwrap(),
-        {
-            writer.snapshot(2, Vec::new()).await.unwrap();
-            writer.delta(3, Vec::new(), vec![key(Kind::Service, "shop:80")]).await.unwrap()
-        },
-    ];
-    for (answer, expected) in
-        refused.into_iter().zip([vec!["shop", "shop:80"], vec!["shop:80"]])
-    {
+    let refused = [writer.snapshot(1, shop()).await.unwrap(), {
+        writer.snapshot(2, Vec::new()).await.unwrap();
+        writer.delta(3, Vec::new(), vec![key(Kind::Service, "shop:80")]).await.unwrap()
+    }];
+    for (answer, expected) in refused.into_iter().zip([vec!["shop", "shop:80"], vec!["shop:80"]]) {
         let Answer::Nack(nack) = answer else { panic!("not refused") };
         let named: Vec<_> = nack
             .refusals
@@ -42,14 +37,15 @@ async fn anothers_resource_is_neither_replaced_nor_removed() {
 async fn an_epoch_is_refused_when_it_is_over_or_taken() {
     let node_a = Node::fresh().await;
     let mut old = Writer::with_snapshot(&node_a, replace("k8s", 5), Vec::new()).await;
-    let hello = |epoch| async {
-        let opened = Writer::open(&node_a, replace("k8s", epoch)).await;
+    let agent = &node_a;
+    let hello = |epoch| async move {
+        let opened = Writer::open(agent, replace("k8s", epoch)).await;
         opened.map(drop).map_err(|status| status.code())
     };
-    let apply = |writer_epoch| async {
+    let apply = |writer_epoch| async move {
         let owner = "k8s".into();
         let request = ApplyRequest { owner, writer_epoch, ..ApplyRequest::default() };
-        node_a.apply_request(request).await.map(drop).map_err(|status| status.code())
+        agent.apply_request(request).await.map(drop).map_err(|status| status.code())
     };
     assert_eq!(hello(4).await, Err(Code::FailedPrecondition));
     assert_eq!(apply(4).await, Err(Code::FailedPrecondition));
@@ -85,7 +81,10 @@ async fn epochs_are_of_an_owner() {
         .map(|it| (it.owner, it.writer_epoch, it.live, it.resources))
         .collect();
     let expected = [("cli", 0, false, 1), ("k8s", 5, true, 0), ("other", 5, true, 1)];
-    assert_eq!(owners, expected.map(|(owner, epoch, live, held)| (owner.to_owned(), epoch, live, held)));
+    assert_eq!(
+        owners,
+        expected.map(|(owner, epoch, live, held)| (owner.to_owned(), epoch, live, held))
+    );
 }
 
 #[tokio::test]

@@ -224,7 +224,7 @@ fn plan<A: Address, T: Tables>(
         match service::steer(context, ends, &mut work.judged, &mut choice) {
             Steering::Chosen if parsed.first_fragment => return Err(DropReason::Fragment),
             Steering::Chosen => {
-                ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?
+                ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?;
             }
             Steering::Drop(reason) => return Err(reason),
             Steering::Reject => return Ok(Plan::Reject),

@@ -43,8 +43,8 @@ pub trait Packet {
         zero_is_none: bool,
     ) -> bool;
 
-    /// Makes the frame `len` bytes long; the content beyond the old end is unspecified. `false`
-    /// where that is not possible.
+    /// Makes the frame `len` bytes long; what follows the link header and its tags is unspecified
+    /// then. `false` where that is not possible.
     fn resize(&mut self, len: u32) -> bool;
 
     /// The largest IP packet that this frame puts on a wire, for an IP packet of `length` bytes

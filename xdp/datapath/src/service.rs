@@ -82,7 +82,7 @@ fn choose<'c, A: Address, T: Tables>(
     tuple: &Tuple<A>,
 ) -> Option<(u32, &'c Backend)> {
     let hash = hash::<A>(&Key::of(tuple), CHOICE_KEY) >> 32;
-    let slot = range.start().wrapping_add((hash * range.size() as u64 >> 32) as u32);
+    let slot = range.start().wrapping_add(((hash * range.size() as u64) >> 32) as u32);
     let pair = tables.word(Table::Slots, slot >> 1)?;
     let id = (pair >> ((slot & 1) * 32)) as u32;
     let record = tables.backend(id)?;

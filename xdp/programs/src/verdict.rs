@@ -37,6 +37,8 @@ pub fn xdp(context: &XdpContext, verdict: Verdict, slot: Option<u32>) -> u32 {
         }
         Verdict::Drop(reason) => {
             count(reason as u32);
+            #[cfg(feature = "log")]
+            aya_log_ebpf::info!(context, "dropped for reason {}", reason as u32);
             xdp_action::XDP_DROP
         }
         Verdict::Miss => {
@@ -62,6 +64,8 @@ pub fn tc(context: &TcContext, verdict: Verdict, slot: Option<u32>) -> i32 {
         Verdict::Redirect(interface, reason) => send(context, interface, reason),
         Verdict::Drop(reason) => {
             count(reason as u32);
+            #[cfg(feature = "log")]
+            aya_log_ebpf::info!(context, "dropped for reason {}", reason as u32);
             TC_ACT_SHOT
         }
         Verdict::Miss => {
