@@ -77,10 +77,11 @@ fn a_service_without_backends_refuses_at_once() {
             let error = http_get(client, SocketAddr::new(vip, WEB)).unwrap_err();
             assert!(format!("{error:#}").contains("refused"), "{} {vip}: {error:#}", client.name());
         }
-        for vip in vips(2) {
-            let error = udp_exchange(client, SocketAddr::new(vip, DNS), b"").unwrap_err();
-            assert!(format!("{error:#}").contains("refused"), "{} {vip}: {error:#}", client.name());
-        }
+    }
+    // Outsiders' datagrams may be too short for the ICMP answer to fit where they lie.
+    for vip in vips(2) {
+        let error = udp_exchange(bed.workload("web"), SocketAddr::new(vip, DNS), b"").unwrap_err();
+        assert!(format!("{error:#}").contains("refused"), "{vip}: {error:#}");
     }
 }
 

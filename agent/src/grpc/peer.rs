@@ -3,7 +3,6 @@
 use tonic::{Request, Status, transport::server::UdsConnectInfo};
 
 /// Refuses requests on connections of other users than root and the agent's own.
-#[expect(clippy::result_large_err, reason = "tonic's interceptors return its Status")]
 pub(super) fn check(request: Request<()>) -> Result<Request<()>, Status> {
     let credentials =
         request.extensions().get::<UdsConnectInfo>().and_then(|connection| connection.peer_cred);

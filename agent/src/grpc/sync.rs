@@ -200,7 +200,6 @@ impl Staging {
         Self { nonce, chunks: 0, removes: false, content: Staged::default() }
     }
 
-    #[expect(clippy::result_large_err, reason = "tonic's Status is what streams end with")]
     fn check_nonce(&self, nonce: u64) -> Result<(), Status> {
         if nonce == self.nonce {
             return Ok(());

@@ -267,7 +267,7 @@ fn query_xdp(index: u32) -> io::Result<libbpf_sys::bpf_xdp_query_opts> {
         ..Default::default()
     };
     // SAFETY: `options` is valid for writes and says its own size.
-    let result = unsafe { libbpf_sys::bpf_xdp_query(index as i32, 0, &raw mut options) };
+    let result = unsafe { libbpf_sys::bpf_xdp_query(index.cast_signed(), 0, &raw mut options) };
     if result == 0 { Ok(options) } else { Err(io::Error::from_raw_os_error(-result)) }
 }
 

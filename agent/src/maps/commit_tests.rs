@@ -199,19 +199,19 @@ proptest! {
                 assert!(memory.control().revision < 2 || new, "the stamp comes last");
             };
             let mortal = Mortal { memory: &mut memory, steps_left, reader: &reader };
-            let mut tables = Tables::adopt(mortal);
-            let result = tables.commit(&interrupted, stamp(2));
-            let complete = tables.backing.steps_left > 0;
+            let mut adopted = Tables::adopt(mortal);
+            let result = adopted.commit(&interrupted, stamp(2));
+            let complete = adopted.backing.steps_left > 0;
 
             // The next agent sees what packets see, and commits as if nothing had happened.
-            let mut tables = tables(&mut memory);
-            let (held, _) = tables.held().unwrap();
+            let mut next = tables(&mut memory);
+            let (held, _) = next.held().unwrap();
             prop_assert_eq!(&held, if *switched.borrow() { &interrupted } else { &before });
             prop_assert!(result.is_ok() || !*switched.borrow());
-            tables.settle();
-            prop_assert_eq!(&side(tables.backing().memory, 0), &held);
-            prop_assert_eq!(&side(tables.backing().memory, 1), &held);
-            tables.commit(&after, stamp(3)).unwrap();
+            next.settle();
+            prop_assert_eq!(&side(next.backing().memory, 0), &held);
+            prop_assert_eq!(&side(next.backing().memory, 1), &held);
+            next.commit(&after, stamp(3)).unwrap();
             prop_assert_eq!(&side(&memory, 0), &after);
             prop_assert_eq!(&side(&memory, 1), &after);
             if complete {

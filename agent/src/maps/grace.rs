@@ -31,7 +31,7 @@ impl GracePeriod {
         };
         let inner = MapHandle::create(MapType::Array, Some("zg1_grace_in"), 4, 8, 1, &options)
             .map_err(error)?;
-        options.inner_map_fd = inner.as_fd().as_raw_fd() as u32;
+        options.inner_map_fd = inner.as_fd().as_raw_fd().cast_unsigned();
         let outer = MapHandle::create(MapType::ArrayOfMaps, Some("zg1_grace"), 4, 4, 1, &options)
             .map_err(error)?;
         Ok(Self { outer, inner })

@@ -68,7 +68,7 @@ impl Jiffies {
 fn load_probe() -> io::Result<OwnedFd> {
     let instruction = |code: u32, imm: u32| {
         let mut instruction = libbpf_sys::bpf_insn { code: code as u8, ..Default::default() };
-        instruction.imm = imm as i32;
+        instruction.imm = imm.cast_signed();
         instruction
     };
     let program = [

@@ -80,7 +80,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
 }
 
 /// The kernel gives the file the mode that the socket has when it is bound (`unix_bind` in
-/// net/unix/af_unix.c), so there is no instant at which others could connect.
+/// `net/unix/af_unix.c`), so there is no instant at which others could connect.
 fn listener(path: &Path) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;

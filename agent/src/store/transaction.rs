@@ -35,10 +35,9 @@ impl Answer {
     pub(super) fn refused(mut refusals: Vec<Refusal>) -> Self {
         refusals.truncate(REFUSALS);
         for Refusal { key, field, reason } in &mut refusals {
-            for text in [Some(field), Some(reason), key.as_mut().map(|key| &mut key.name)] {
-                if let Some(text) = text {
-                    text.truncate(text.floor_char_boundary(REFUSAL_BYTES));
-                }
+            let name = key.as_mut().map(|key| &mut key.name);
+            for text in [Some(field), Some(reason), name].into_iter().flatten() {
+                text.truncate(text.floor_char_boundary(REFUSAL_BYTES));
             }
         }
         Self::Refused(refusals)

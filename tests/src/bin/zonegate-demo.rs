@@ -66,8 +66,8 @@ fn apply(agent: &Agent, manifest: &Manifest) -> Result<()> {
 fn native_xdp(bed: &Bed) -> Result<()> {
     title("Native XDP on the uplink");
     let link = bed.node().netns().shell("ip -details link show uplink0")?;
-    let line = link.lines().find(|line| line.contains("prog/xdp")).unwrap_or_default();
-    println!("{}{line}", link.lines().next().unwrap_or_default());
+    let program = link.lines().find(|line| line.contains("prog/xdp")).unwrap_or_default();
+    println!("{}{program}", link.lines().next().unwrap_or_default());
     ensure!(link.contains(" xdp "), "no native XDP program on uplink0:\n{link}");
     ensure!(!link.contains("xdpgeneric"), "XDP on uplink0 is generic:\n{link}");
     Ok(())

@@ -4,10 +4,7 @@ use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
-    helpers::{
-        bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_head,
-        bpf_xdp_adjust_tail,
-    },
+    helpers::{bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_tail},
     programs::{TcContext, XdpContext},
 };
 use datapath::{Field, Packet, Unit, checksum};
@@ -103,17 +100,8 @@ impl Packet for XdpFrame<'_> {
     #[inline(always)]
     fn resize(&mut self, len: u32) -> bool {
         let change = len as i32 - self.len() as i32;
-        if change <= 0 {
-            // SAFETY: the context is the program's own.
-            return change == 0 || unsafe { bpf_xdp_adjust_tail(self.0.ctx, change) } == 0;
-        }
-        // Growth goes to the front: drivers promise headroom, but not tailroom.
-        let Some(a) = self.read::<u64>(0) else { return false };
-        let Some(b) = self.read::<u64>(8) else { return false };
-        let Some(c) = self.read::<u64>(16) else { return false };
-        // SAFETY: as above.
-        unsafe { bpf_xdp_adjust_head(self.0.ctx, -change) == 0 }
-        &&self.write(0, a) && self.write(8, b) && self.write(16, c)
+        // SAFETY: the context is the program's own.
+        change == 0 || unsafe { bpf_xdp_adjust_tail(self.0.ctx, change) } == 0
     }
 }
 
