@@ -154,14 +154,12 @@ fn trim(image: Image) -> Image {
             trimmed.set_word(table, word, *value);
         }
     }
-    Image {
-        addresses6: image.addresses6,
-        prefixes6: image.prefixes6,
-        frontends: image.frontends,
-        ports: image.ports,
-        next_hops: image.next_hops,
-        ..trimmed
-    }
+    trimmed.addresses6 = image.addresses6;
+    trimmed.prefixes6 = image.prefixes6;
+    trimmed.frontends = image.frontends;
+    trimmed.ports = image.ports;
+    trimmed.next_hops = image.next_hops;
+    trimmed
 }
 
 proptest! {
