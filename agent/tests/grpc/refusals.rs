@@ -100,8 +100,6 @@ fn value_cases() -> Vec<Case> {
         field,
         reason,
     };
-    const FIRST: &str = "ingress.rules[0].port_matches.matches[0].first";
-    const LAST: &str = "ingress.rules[0].port_matches.matches[0].last";
     vec![
         prefix("no prefix", "10.0.0.0/33", "\"10.0.0.0/33\" is not an address or CIDR prefix"),
         prefix(
@@ -309,3 +307,6 @@ async fn at_most_a_hundred_reasons_are_listed() {
     };
     assert_eq!(nack.refusals.len(), 100);
 }
+
+const FIRST: &str = "ingress.rules[0].port_matches.matches[0].first";
+const LAST: &str = "ingress.rules[0].port_matches.matches[0].last";
