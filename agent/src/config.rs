@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let document = include_str!("../../docs/operations.md");
+        let block = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(load(block).unwrap(), Config::default());
+        let documented: toml::Table = block.parse().unwrap();
+        let limits: Vec<&str> =
+            store::Limits::default().list().into_iter().map(|(name, _)| name).collect();
+        let documented_limits = documented["limits"].as_table().unwrap();
+        assert!(limits.iter().all(|name| documented_limits.contains_key(*name)), "{limits:?}");
+    }
+
+    #[test]
     fn what_is_not_understood_is_named_with_its_line() {
         for (text, parts) in [
             ("node = 'n1'\nscoket = '/x'\n", ["line 2", "`scoket`"]),

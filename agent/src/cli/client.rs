@@ -7,8 +7,8 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use proto::v1::{
-    HeldResource, ListRequest, dataplane_client::DataplaneClient, observe_client::ObserveClient,
-    resource_key::Kind,
+    GetStatusRequest, HeldResource, ListRequest, dataplane_client::DataplaneClient,
+    observe_client::ObserveClient, resource_key::Kind,
 };
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
@@ -51,6 +51,16 @@ impl Client {
     /// What a failed call means for the command.
     pub fn failed(&self, status: tonic::Status) -> CliError {
         CliError::from_status(status, &self.socket)
+    }
+
+    /// What a failed write means for the command.
+    pub async fn write_failed(&self, status: tonic::Status) -> CliError {
+        let refused = status.code() == tonic::Code::FailedPrecondition;
+        let answer = self.observe().get_status(GetStatusRequest {}).await;
+        match answer.map(tonic::Response::into_inner) {
+            Ok(node) if refused && !node.ready => CliError::NotReady(Box::new(status)),
+            _ => self.failed(status),
+        }
     }
 
     /// All resources of a kind and owner; unspecified and empty mean all.

@@ -11,8 +11,10 @@ pub enum CliError {
     #[error("cannot reach the agent at {socket}: {reason}; is it running?")]
     Unreachable { socket: PathBuf, reason: String },
     /// The agent's own words.
-    #[error("{0}")]
+    #[error("{}", .0.message())]
     Answer(Box<tonic::Status>),
+    #[error("{}; `zonegate apply --prune` with all resources is a complete snapshot", .0.message())]
+    NotReady(Box<tonic::Status>),
     #[error("the agent's answer is not understood: {0}")]
     Protocol(&'static str),
     #[error("nothing was applied: refused for {0} reason(s), listed above")]

@@ -7,6 +7,7 @@ mod socket;
 
 use std::{io, os::unix::net::UnixListener as StdListener};
 
+use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -91,12 +92,21 @@ async fn serve(
 ) -> Result<(), RuntimeError> {
     let listener = UnixListener::from_std(listener)?;
     tracing::info!("serving");
+    notify(NotifyState::Ready);
     grpc::serve(listener, handle, grpc::Options::default(), async move {
         stop.wait().await;
         tracing::info!("stopping; the datapath stays");
+        notify(NotifyState::Stopping);
     })
     .await?;
     Ok(())
+}
+
+/// Tells the service manager, if there is one (`NOTIFY_SOCKET`).
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// The signals that end the agent.

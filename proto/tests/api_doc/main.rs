@@ -34,3 +34,19 @@ fn everything_in_the_api_is_documented() {
     let bare = render::undocumented(&files);
     assert!(bare.is_empty(), "without a comment: {bare:?}");
 }
+
+#[test]
+fn every_field_of_a_resource_is_in_the_document_of_resources() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/resources.md");
+    let document = fs::read_to_string(path).unwrap();
+    let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+    let file = files.file.iter().find(|file| file.name().ends_with("resources.proto")).unwrap();
+    // Resource and ResourceKey are spelt as `kind` and `name`.
+    let messages = file.message_type.iter().filter(|it| !it.name().starts_with("Resource"));
+    let missing: Vec<String> = messages
+        .flat_map(|message| message.field.iter().map(move |field| (message, field)))
+        .filter(|(_, field)| !document.contains(&format!("{}:", field.json_name())))
+        .map(|(message, field)| format!("{}.{}", message.name(), field.json_name()))
+        .collect();
+    assert!(missing.is_empty(), "docs/resources.md does not show {missing:?}");
+}

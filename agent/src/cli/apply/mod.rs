@@ -95,9 +95,11 @@ pub async fn submit(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let dry_run = request.validate_only;
-    let response =
-        client.dataplane().apply(request).await.map_err(|status| client.failed(status))?;
-    let answer = response.into_inner().answer.ok_or(CliError::Protocol("it is empty"))?;
+    let response = match client.dataplane().apply(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return Err(client.write_failed(status).await),
+    };
+    let answer = response.answer.ok_or(CliError::Protocol("it is empty"))?;
     report(answer, dry_run, lines, out)
 }
 

@@ -1,0 +1,131 @@
+//! An agent's server and store over tables in memory.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tokio::{net::UnixListener, runtime::Runtime};
+use zonegate::{
+    compile::{self, Compiler},
+    dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    grpc,
+    image::Image,
+    maps::MemoryTables,
+    store::{self, Limits, Parts, State, Store},
+};
+
+use crate::program::{Run, zonegate_at, zonegate_with};
+
+/// The node whose agent it is.
+pub const NODE: &str = "node-a";
+
+pub struct Server {
+    directory: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::over(MemoryTables::new())
+    }
+
+    /// An agent whose predecessor committed something and lost its state.
+    pub fn holding() -> Self {
+        let mut tables = MemoryTables::new();
+        tables.commit(&Image::default(), Stamp { lineage: 7, revision: 3 }).unwrap();
+        Self::over(tables)
+    }
+
+    fn over(tables: MemoryTables) -> Self {
+        let parts = Parts {
+            node: NODE.into(),
+            limits: Limits::default(),
+            compiler: Box::new(Compiler::new(NODE.into(), compile::Limits::default())),
+            dataplane: Box::new(Shown(tables)),
+            save: Box::new(|_: &State| io::Result::Ok(())),
+        };
+        let (handle, _store) = store::spawn(Store::start(parts, None)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let listener = {
+            let _context = runtime.enter();
+            UnixListener::bind(directory.path().join(SOCKET)).unwrap()
+        };
+        let options = grpc::Options::default();
+        runtime.spawn(grpc::serve(listener, handle, options, std::future::pending()));
+        Self { directory, _runtime: runtime }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join(SOCKET)
+    }
+
+    /// A directory for the test's own files.
+    pub fn scratch(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        zonegate_at(&self.socket(), arguments)
+    }
+
+    /// Applies a manifest from standard input.
+    pub fn apply(&self, manifest: &str, flags: &[&str]) -> Run {
+        zonegate_with(&self.socket(), &[&["apply", "-f", "-"], flags].concat(), manifest)
+    }
+
+    /// Everything of a kind, as `apply` reads it.
+    pub fn yaml(&self, kind: &str) -> String {
+        self.run(&["get", kind, "-o", "yaml"]).success()
+    }
+}
+
+/// Tables in memory, with something to show of the kernel.
+struct Shown(MemoryTables);
+
+impl Dataplane for Shown {
+    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
+        self.0.commit(image, stamp)
+    }
+
+    fn held(&self) -> Option<(Image, Stamp)> {
+        self.0.held()
+    }
+
+    fn flows(&self, limit: usize) -> Vec<Flow> {
+        let flow = |port: u16, reply| Flow {
+            protocol: 6,
+            source: ([10, 0, 0, 1], port).into(),
+            destination: "[2001:db8::1]:80".parse().unwrap(),
+            translated_source: ([10, 0, 0, 1], port).into(),
+            translated_destination: "[2001:db8::7]:8080".parse().unwrap(),
+            reply,
+            service: 1,
+            backend: 2,
+            idle: Duration::from_millis(1500),
+            packets: 12,
+            bytes: 3456,
+        };
+        [flow(4001, false), flow(4002, true)].into_iter().take(limit).collect()
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        vec![
+            Counter { name: "policy_ingress", drop: true, packets: 41 },
+            Counter { name: "martian", drop: true, packets: 0 },
+            Counter { name: "established", drop: false, packets: 1042 },
+        ]
+    }
+
+    fn fill(&self) -> Vec<Fill> {
+        vec![Fill { table: "zg1_slots", used: 50, capacity: 200 }]
+    }
+
+    fn attachments(&self) -> Vec<Attachment> {
+        vec![Attachment { interface: "uplink0".into(), hook: "xdp-native" }]
+    }
+}
+
+const SOCKET: &str = "zonegate.sock";
