@@ -13,5 +13,6 @@ pub mod model;
 pub mod netlink;
 pub mod refusal;
 pub mod runtime;
+pub mod simulate;
 pub mod state;
 pub mod store;

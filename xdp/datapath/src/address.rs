@@ -10,7 +10,7 @@ use abi::{
 
 use crate::{
     Context, Packet, Tables, checksum,
-    parse::{self, Network},
+    parse::{self, Network, Reading},
     tuple::Port,
 };
 use abi::reason::DropReason;
@@ -41,11 +41,11 @@ pub trait Address: Copy + Eq + 'static {
     fn sum(self) -> u32;
 
     /// Reads and checks the network header at `offset`.
-    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason>;
-
-    /// Reads a network header that an ICMP error quotes; lengths are not checked, because it is
-    /// cut short.
-    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason>;
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: u32,
+        reading: Reading,
+    ) -> Result<Network<Self>, DropReason>;
 
     /// Looks the address up.
     fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf>;
@@ -139,13 +139,12 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
-        parse::ipv4(packet, offset, true)
-    }
-
-    #[inline(always)]
-    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
-        parse::ipv4(packet, offset, false)
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: u32,
+        reading: Reading,
+    ) -> Result<Network<Self>, DropReason> {
+        parse::ipv4(packet, offset, reading)
     }
 
     #[inline(always)]
@@ -239,13 +238,12 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
-        parse::ipv6(packet, offset, true)
-    }
-
-    #[inline(always)]
-    fn parse_quoted<P: Packet>(packet: &P, offset: u32) -> Result<Network<Self>, DropReason> {
-        parse::ipv6(packet, offset, false)
+    fn parse<P: Packet>(
+        packet: &P,
+        offset: u32,
+        reading: Reading,
+    ) -> Result<Network<Self>, DropReason> {
+        parse::ipv6(packet, offset, reading)
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@ use crate::{
     parse::{self, Kind, Parsed, QUOTE, tcp},
     policy, reject,
     service::{self, Choice, Steering},
-    tuple::protocol,
+    tuple::{Port, protocol},
 };
 
 /// What the slow path works on. It lies in a map: the kernel gives a program and all that it
@@ -38,6 +38,27 @@ pub struct Work<A> {
     pub key: Key,
 }
 
+#[cfg(not(target_arch = "bpf"))]
+impl<A: Address> Default for Work<A> {
+    fn default() -> Self {
+        let nowhere = A::from_field(&[0; 16]);
+        let tuple = Tuple {
+            source: nowhere,
+            destination: nowhere,
+            source_port: Port::default(),
+            destination_port: Port::default(),
+            protocol: 0,
+        };
+        let flow = Flow {
+            rewrite: Rewrite::between(&tuple, &tuple),
+            looks: Looks { seen: 0, next_hop: 0, state: 0 },
+            epochs: Epochs { sum: 0, source: 0, destination: 0 },
+            target: Target { backend: 0, service: 0, kind: 0 },
+        };
+        Self { parsed: Parsed::of(tuple), judged: tuple, flow, entry: flow, key: Key::of(&tuple) }
+    }
+}
+
 impl<A: Address> Work<A> {
     /// Fills `entry` and `key` for the direction opposite to the packet's; gives the key's hash.
     #[inline(never)]
@@ -47,7 +68,7 @@ impl<A: Address> Work<A> {
     }
 }
 
-/// Handles a packet for which [`crate::run`] said [`Verdict::Miss`]; `work.parsed` is filled.
+/// Handles a packet that the fast path left alone; `work.parsed` is filled.
 #[inline(always)]
 pub fn decide<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -72,7 +93,7 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
         }
         Kind::IcmpError => related(packet, &work.parsed, &context).map(Verdict::Pass),
         Kind::LaterFragment => later_fragment(&work.parsed, &context).map(Verdict::Pass),
-        Kind::Flow | Kind::Portless => flow(packet, work, &context),
+        Kind::Flow | Kind::Portless | Kind::Extended => flow(packet, work, &context),
     };
     result.unwrap_or_else(Verdict::Drop)
 }

@@ -51,7 +51,7 @@ pub enum Verdict {
     Transmit(PassReason),
     /// Out of another interface, by index.
     Redirect(u32, PassReason),
-    /// The slow path decides: [`crate::decide`].
+    /// The slow path decides: [`crate::slow`].
     Miss,
 }
 

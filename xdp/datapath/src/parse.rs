@@ -37,6 +37,17 @@ pub struct Network<A> {
     pub fragment: Fragment,
 }
 
+/// How much of a network header is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Without IPv6 extension headers: what has any is of [`Kind::Extended`].
+    Plain,
+    /// With them.
+    Full,
+    /// With them, and without a look at lengths: an ICMP error quotes no more than the start.
+    Quoted,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fragment {
     Whole,
@@ -59,6 +70,8 @@ pub enum Kind {
     RouterAdvertisement,
     /// A fragment after the first: no transport header.
     LaterFragment,
+    /// IPv6 extension headers come first, and were not walked.
+    Extended,
 }
 
 /// Where an ICMP error quotes the packet it is about.
@@ -113,26 +126,32 @@ const fn is_vlan(ethertype: u16) -> bool {
 
 /// Reads network and transport headers.
 #[inline(always)]
-pub fn packet<A: Address, P: Packet>(packet: &P, offset: u32) -> Result<Parsed<A>, DropReason> {
-    let header = A::parse(packet, offset)?;
+pub fn packet<A: Address, P: Packet>(
+    packet: &P,
+    offset: u32,
+    reading: Reading,
+) -> Result<Parsed<A>, DropReason> {
+    let header = A::parse(packet, offset, reading)?;
     let mut parsed = Parsed {
-        tuple: Tuple {
+        network: offset,
+        transport: header.transport,
+        length: header.length,
+        ttl: header.ttl,
+        first_fragment: header.fragment == Fragment::First,
+        ..Parsed::of(Tuple {
             source: header.source,
             destination: header.destination,
             source_port: Port::default(),
             destination_port: Port::default(),
             protocol: header.protocol,
-        },
-        kind: Kind::Portless,
-        network: offset,
-        transport: header.transport,
-        length: header.length,
-        ttl: header.ttl,
-        tcp_flags: 0,
-        first_fragment: header.fragment == Fragment::First,
+        })
     };
     if header.fragment == Fragment::Later {
         parsed.kind = Kind::LaterFragment;
+        return Ok(parsed);
+    }
+    if A::V6 && reading == Reading::Plain && is_extension(header.protocol) {
+        parsed.kind = Kind::Extended;
         return Ok(parsed);
     }
     let transport = header.transport;
@@ -182,6 +201,21 @@ pub fn packet<A: Address, P: Packet>(packet: &P, offset: u32) -> Result<Parsed<A
 const TRUNCATED: DropReason = DropReason::TruncatedTransport;
 
 impl<A> Parsed<A> {
+    /// Nothing but addresses and protocol.
+    #[inline(always)]
+    pub(crate) fn of(tuple: Tuple<A>) -> Self {
+        Self {
+            tuple,
+            kind: Kind::Portless,
+            network: 0,
+            transport: 0,
+            length: 0,
+            ttl: 0,
+            tcp_flags: 0,
+            first_fragment: false,
+        }
+    }
+
     #[inline(always)]
     fn read_ports<P: Packet>(&mut self, packet: &P) -> Result<(), DropReason> {
         self.tuple.source_port = Port(packet.load(self.transport).ok_or(TRUNCATED)?);
@@ -203,7 +237,7 @@ impl<A> Parsed<A> {
 /// The tuple of the packet that an ICMP error at `offset` quotes (RFC 792, RFC 4443).
 #[inline(always)]
 pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>> {
-    let header = A::parse_quoted(packet, offset).ok()?;
+    let header = A::parse(packet, offset, Reading::Quoted).ok()?;
     let transport = header.transport;
     let (source_port, destination_port) = match header.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
@@ -225,7 +259,11 @@ pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>
 
 /// Reads an IPv4 header (RFC 791), options included in its length.
 #[inline(always)]
-pub fn ipv4<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V4>, DropReason> {
+pub fn ipv4<P: Packet>(
+    packet: &P,
+    offset: u32,
+    reading: Reading,
+) -> Result<Network<V4>, DropReason> {
     const TRUNCATED: DropReason = DropReason::TruncatedIp;
     let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
     let length = u16::from_be(packet.load(offset + 2).ok_or(TRUNCATED)?) as u32;
@@ -237,7 +275,7 @@ pub fn ipv4<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V
     if version >> 4 != 4 || header_length < 20 || length < header_length {
         return Err(DropReason::MalformedIp);
     }
-    if whole && offset + length > packet.len() {
+    if reading != Reading::Quoted && offset + length > packet.len() {
         return Err(DropReason::MalformedIp);
     }
     Ok(Network {
@@ -257,7 +295,11 @@ pub fn ipv4<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V
 
 /// Reads an IPv6 header (RFC 8200) and walks its extension headers.
 #[inline(always)]
-pub fn ipv6<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V6>, DropReason> {
+pub fn ipv6<P: Packet>(
+    packet: &P,
+    offset: u32,
+    reading: Reading,
+) -> Result<Network<V6>, DropReason> {
     const TRUNCATED: DropReason = DropReason::TruncatedIp;
     let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
     let payload = u16::from_be(packet.load(offset + 4).ok_or(TRUNCATED)?);
@@ -265,7 +307,7 @@ pub fn ipv6<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V
     let ttl = packet.load(offset + 7).ok_or(TRUNCATED)?;
     let (source, destination) = V6::load_pair(packet, offset).ok_or(TRUNCATED)?;
     let length = 40 + payload as u32;
-    if version >> 4 != 6 || (whole && offset + length > packet.len()) {
+    if version >> 4 != 6 || (reading != Reading::Quoted && offset + length > packet.len()) {
         return Err(DropReason::MalformedIp);
     }
     let mut header = Network {
@@ -277,6 +319,9 @@ pub fn ipv6<P: Packet>(packet: &P, offset: u32, whole: bool) -> Result<Network<V
         ttl,
         fragment: Fragment::Whole,
     };
+    if reading == Reading::Plain {
+        return Ok(header);
+    }
     for _ in 0..MAX_EXTENSIONS {
         if header.fragment == Fragment::Later || !is_extension(header.protocol) {
             return Ok(header);

@@ -85,12 +85,14 @@ fn unreachable<A: Address, P: Packet>(packet: &mut P, parsed: &Parsed<A>) -> Opt
     if A::V6 {
         sum += pseudo_sum(parsed, number, length);
     }
-    let mut done = packet.store(start, kind)
+    let done = packet.store(start, kind)
         && packet.store(start + 2, checksum::finish(sum))
-        && packet.store(start + 4, 0_u32);
-    for (index, word) in quote.into_iter().enumerate().take(words) {
-        done &= packet.store(start + 8 + index as u32 * 4, word);
-    }
+        && packet.store(start + 4, 0_u32)
+        && quote
+            .into_iter()
+            .enumerate()
+            .take(words)
+            .all(|(index, word)| packet.store(start + 8 + index as u32 * 4, word));
     done.then_some(())
 }
 

@@ -11,10 +11,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use datapath::{
-    Address, Hook, Packet, V4, V6, Verdict,
-    parse::{self, Link, Parsed},
-};
+use datapath::{Address, Family, Hook, Packet, V4, V6, Verdict};
 
 use crate::{
     maps,
@@ -27,12 +24,9 @@ use crate::{
 pub fn uplink_ingress(context: XdpContext) -> u32 {
     let mut frame = XdpFrame(&context);
     let interface = context.ingress_ifindex() as u32;
-    let (verdict, slot) = fast(
-        Hook::UplinkIngress,
-        interface,
-        &mut frame,
-        [UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6],
-    );
+    let (verdict, family) =
+        datapath::fast(Hook::UplinkIngress, interface, &mut frame, &KernelTables);
+    let slot = slot(family, [UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6]);
     verdict::xdp(&context, verdict, slot)
 }
 
@@ -87,53 +81,19 @@ pub fn workload_egress_miss6(context: TcContext) -> i32 {
     tc_miss::<V6>(&context, Hook::WorkloadEgress)
 }
 
-/// Parses a frame and handles it if its flow is known; also gives the slot of the slow path.
+/// The slot of the slow path for a family.
 #[inline(always)]
-fn fast<P: Packet>(
-    hook: Hook,
-    interface: u32,
-    frame: &mut P,
-    [miss4, miss6]: [u32; 2],
-) -> (Verdict, Option<u32>) {
-    match parse::link(frame) {
-        Ok(Link::Ipv4(offset)) => (known::<V4, P>(hook, interface, frame, offset), Some(miss4)),
-        Ok(Link::Ipv6(offset)) => (known::<V6, P>(hook, interface, frame, offset), Some(miss6)),
-        Ok(Link::Other) => (Verdict::Pass(PassReason::NotIp), None),
-        Err(reason) => (Verdict::Drop(reason), None),
-    }
+fn slot(family: Option<Family>, [miss4, miss6]: [u32; 2]) -> Option<u32> {
+    family.map(|family| match family {
+        Family::V4 => miss4,
+        Family::V6 => miss6,
+    })
 }
 
-#[inline(always)]
-fn known<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P, offset: u32) -> Verdict {
-    match parse::packet::<A, P>(frame, offset) {
-        Ok(parsed) => datapath::run(hook, interface, frame, &parsed, &KernelTables),
-        Err(reason) => Verdict::Drop(reason),
-    }
-}
-
-/// The slow path on a frame.
 #[inline(always)]
 fn slow<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P) -> Verdict {
     let Some(work) = maps::work::<A>() else { return Verdict::Drop(DropReason::MissingMap) };
-    match parse_again(frame, &mut work.parsed) {
-        Ok(true) => datapath::decide(hook, interface, frame, work, &KernelTables),
-        Ok(false) => Verdict::Pass(PassReason::NotIp),
-        Err(reason) => Verdict::Drop(reason),
-    }
-}
-
-/// Parsing again costs less than handing the result over.
-#[inline(never)]
-fn parse_again<A: Address, P: Packet>(
-    frame: &P,
-    parsed: &mut Parsed<A>,
-) -> Result<bool, DropReason> {
-    *parsed = match parse::link(frame)? {
-        Link::Ipv4(offset) if !A::V6 => parse::packet(frame, offset)?,
-        Link::Ipv6(offset) if A::V6 => parse::packet(frame, offset)?,
-        _ => return Ok(false),
-    };
-    Ok(true)
+    datapath::slow(hook, interface, frame, work, &KernelTables)
 }
 
 #[inline(always)]
@@ -146,8 +106,9 @@ fn xdp_miss<A: Address>(context: &XdpContext) -> u32 {
 #[inline(always)]
 fn tc_fast(context: &TcContext, hook: Hook, slots: [u32; 2]) -> i32 {
     let mut frame = TcFrame::new(context);
-    let (verdict, slot) = fast(hook, packet::interface(context), &mut frame, slots);
-    verdict::tc(context, verdict, slot)
+    let interface = packet::interface(context);
+    let (verdict, family) = datapath::fast(hook, interface, &mut frame, &KernelTables);
+    verdict::tc(context, verdict, slot(family, slots))
 }
 
 #[inline(always)]

@@ -1,0 +1,43 @@
+//! A frame in ordinary memory.
+
+use datapath::{Field, Packet, Unit, checksum};
+
+/// A frame whose bytes can be looked at afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame(pub Vec<u8>);
+
+impl Packet for Frame {
+    fn len(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+        let bytes = self.0.get(offset as usize..)?.get(..size_of::<U>())?;
+        // SAFETY: the slice is as long as the integer, and any bytes are one.
+        Some(unsafe { bytes.as_ptr().cast::<U>().read_unaligned() })
+    }
+
+    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+        let bytes = self.0.get_mut(offset as usize..);
+        let Some(bytes) = bytes.and_then(|bytes| bytes.get_mut(..size_of::<U>())) else {
+            return false;
+        };
+        // SAFETY: the slice is as long as the integer.
+        unsafe { bytes.as_mut_ptr().cast::<U>().write_unaligned(value) };
+        true
+    }
+
+    fn update_checksum(&mut self, offset: u32, delta: u16, _: Field, zero_is_none: bool) -> bool {
+        let Some(field) = self.load::<u16>(offset) else { return false };
+        if zero_is_none && field == 0 {
+            return true;
+        }
+        let updated = checksum::update(field, delta);
+        self.store(offset, if zero_is_none && updated == 0 { 0xffff } else { updated })
+    }
+
+    fn resize(&mut self, len: u32) -> bool {
+        self.0.resize(len as usize, 0);
+        true
+    }
+}

@@ -1,0 +1,164 @@
+//! The maps of a simulated node.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use abi::{
+    address::{Address6Key, Leaf, Prefix6Key},
+    control::{Control, Timeouts},
+    flow::{WAYS, WORDS4, WORDS6},
+    frontend::FrontendKey,
+    next_hop::NextHop,
+    port::Port,
+    table::{BLOCK_WORDS, Block, Table},
+};
+use datapath::Tables;
+
+use crate::image::Image;
+
+/// One side of the tables, and empty flow tables.
+pub struct SimulatedTables {
+    control: Control,
+    blocks: [Vec<Block>; Table::ALL.len()],
+    addresses6: BTreeMap<[u8; 16], Leaf>,
+    prefixes6: BTreeMap<([u8; 16], u8), Leaf>,
+    frontends: BTreeMap<FrontendKey, u32>,
+    ports: BTreeMap<u16, Port>,
+    flows4: Vec<[[AtomicU64; WORDS4]; WAYS]>,
+    flows6: Vec<[[AtomicU64; WORDS6]; WAYS]>,
+    stats: Vec<[[AtomicU64; 2]; WAYS]>,
+    now: AtomicU32,
+}
+
+/// Buckets of each flow table.
+const BUCKETS: u32 = 256;
+/// Interface of endpoint 0, if it had one.
+const FIRST_INTERFACE: u32 = 1000;
+static ZERO: Block = Block([0; BLOCK_WORDS]);
+
+impl SimulatedTables {
+    pub fn new(image: &Image) -> Self {
+        let mut flags = 0;
+        if !image.prefixes6.is_empty() {
+            flags |= Control::PREFIXES6;
+        }
+        Self {
+            control: Control {
+                generation: 2,
+                hash_key: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
+                flow4_mask: BUCKETS - 1,
+                flow6_mask: BUCKETS - 1,
+                flags,
+                timeouts: Timeouts {
+                    tcp_new: 1000,
+                    tcp_established: 10_000,
+                    tcp_closing: 1000,
+                    udp: 1000,
+                    other: 1000,
+                    refresh: 100,
+                },
+                abi_version: abi::ABI_VERSION,
+                ..Control::default()
+            },
+            blocks: Table::ALL.map(|table| {
+                let (blocks, _) = image.words(table).as_chunks();
+                blocks.iter().copied().map(Block).collect()
+            }),
+            addresses6: image.addresses6.clone(),
+            prefixes6: image.prefixes6.clone(),
+            frontends: image.frontends.clone(),
+            ports: image
+                .ports
+                .keys()
+                .map(|endpoint| {
+                    let interface = Self::interface(*endpoint);
+                    (*endpoint, Port { interface, mtu: 1500, ..Port::default() })
+                })
+                .collect(),
+            flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
+            flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
+            stats: (0..BUCKETS).map(|_| Default::default()).collect(),
+            now: AtomicU32::new(0),
+        }
+    }
+
+    /// The interface that a local endpoint's port is given.
+    pub fn interface(endpoint: u16) -> u32 {
+        FIRST_INTERFACE + u32::from(endpoint)
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, jiffies: u32) {
+        self.now.store(jiffies, Ordering::Relaxed);
+    }
+
+    /// Ends every flow.
+    pub fn forget_flows(&self) {
+        let tags4 = self.flows4.iter().flatten().map(|entry| &entry[0]);
+        let tags6 = self.flows6.iter().flatten().map(|entry| &entry[0]);
+        for tag in tags4.chain(tags6) {
+            tag.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Tables for SimulatedTables {
+    type Word = AtomicU64;
+
+    fn control(&self) -> Option<&Control> {
+        Some(&self.control)
+    }
+
+    fn element(&self, table: Table, element: u32) -> Option<&Block> {
+        Some(self.blocks[table as usize].get(element as usize >> 1).unwrap_or(&ZERO))
+    }
+
+    fn address6(&self, key: &Address6Key) -> Option<Leaf> {
+        self.addresses6.get(&key.address).copied()
+    }
+
+    fn prefix6(&self, key: &Prefix6Key) -> Option<Leaf> {
+        let address = u128::from_be_bytes(key.address);
+        (0..=128_u8).rev().find_map(|length| {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            self.prefixes6.get(&((address & mask).to_be_bytes(), length)).copied()
+        })
+    }
+
+    fn frontend(&self, key: &FrontendKey) -> Option<u64> {
+        let key = FrontendKey { side: key.side & FrontendKey::V6, ..*key };
+        self.frontends.get(&key).map(|service| u64::from(*service))
+    }
+
+    /// None is known: everything goes through the kernel.
+    fn next_hop(&self, _: u32) -> Option<&NextHop> {
+        None
+    }
+
+    fn port(&self, endpoint: u16) -> Option<&Port> {
+        const NOBODY: Port = Port { interface: 0, mtu: 0, mac: [0; 6], padding: 0 };
+        Some(self.ports.get(&endpoint).unwrap_or(&NOBODY))
+    }
+
+    fn flows4(&self, bucket: u32) -> Option<&[[AtomicU64; WORDS4]; WAYS]> {
+        self.flows4.get(bucket as usize)
+    }
+
+    fn flows6(&self, bucket: u32) -> Option<&[[AtomicU64; WORDS6]; WAYS]> {
+        self.flows6.get(bucket as usize)
+    }
+
+    fn stats4(&self, bucket: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
+        self.stats.get(bucket as usize)
+    }
+
+    fn stats6(&self, bucket: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
+        self.stats.get(bucket as usize)
+    }
+
+    fn now(&self) -> u32 {
+        self.now.load(Ordering::Relaxed)
+    }
+}
