@@ -56,6 +56,34 @@ fn services_are_reached_by_workloads_and_outsiders_on_local_and_remote_backends(
 }
 
 #[test]
+fn fragments_go_where_the_first_went() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    let question = [b'q'; 4000];
+    for backend in [bed.workload("shop"), bed.remote("zone-b-1")] {
+        let _servers = serve(&[backend]);
+        agent.apply(services(&bed, &[backend], &[]).text()).unwrap().expect_success();
+        for client in [bed.workload("web"), bed.workload("shop"), bed.client("outside")] {
+            for vip in vips(2) {
+                let what = format!("{} to {vip} on {}", client.name(), backend.name());
+                let reply = udp_exchange(client, SocketAddr::new(vip, DNS), &question);
+                assert_eq!(reply.expect(&what).payload, question, "{what}");
+            }
+        }
+    }
+    let [web, shop] = [bed.workload("web"), bed.workload("shop")];
+    let _server = UdpServer::start(shop, 5353).unwrap();
+    let only = |peer| Manifest::hosts(&bed).allow_only("shop", &[peer]);
+    for address in shop.sockets(5353) {
+        agent.apply(only("web").text()).unwrap().expect_success();
+        assert_eq!(udp_exchange(web, address, &question).unwrap().payload, question);
+        agent.apply(only("batch").text()).unwrap().expect_success();
+        assert!(udp_exchange(web, address, &question).is_err(), "{address}");
+    }
+}
+
+#[test]
 fn a_workload_reaches_itself_through_its_service() {
     let bed = Bed::three_zones().unwrap();
     let agent = Agent::start_on(&bed).unwrap();

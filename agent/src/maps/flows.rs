@@ -14,10 +14,13 @@ use abi::{
     control::Timeouts,
     flow::{FLOWS4_MAP, FLOWS6_MAP, STATS4_MAP, STATS6_MAP, WAYS, WORDS4, WORDS6, kind, tag},
 };
-use datapath::flow::{
-    Looks,
-    bucket::{freed, idle, timeout},
-    entry::Target,
+use datapath::{
+    flow::{
+        Looks,
+        bucket::{freed, idle, timeout},
+        entry::Target,
+    },
+    protocol,
 };
 
 use super::{jiffies::Jiffies, mapping::Mapping};
@@ -101,7 +104,7 @@ impl FlowTable {
     fn live(&self, now: u32, duration: impl Fn(u32) -> Duration) -> impl Iterator<Item = Flow> {
         self.entries().enumerate().filter_map(move |(index, entry)| {
             let before = entry.tag();
-            if !is_live(before) {
+            if !is_live(before) || entry.protocol() == protocol::FRAGMENT {
                 return None;
             }
             // A bucket's statistics are packets and bytes of each way.

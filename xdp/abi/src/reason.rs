@@ -49,7 +49,7 @@ reasons! {
         Forwarded = 8 "forwarded",
         /// Answered by us for a service without backends.
         Rejected = 9 "rejected",
-        /// A later fragment between ends that may exchange anything.
+        /// A later fragment whose first was let through, or between ends that may exchange anything.
         Fragment = 10 "fragment",
     }
 }
@@ -66,7 +66,7 @@ reasons! {
         TooManyVlanTags = 68 "too_many_vlan_tags",
         /// An IPv6 extension-header chain longer than the walk.
         ExtensionChain = 69 "extension_chain",
-        /// A later fragment, or a first one that would need translation.
+        /// A later fragment whose first was not seen or not let through.
         Fragment = 70 "fragment_denied",
         /// Loopback, multicast or unspecified source, or loopback destination.
         Martian = 71 "martian",

@@ -15,7 +15,8 @@ use crate::{
         hash::hash,
         table,
     },
-    hook::{Hook, Verdict, forward},
+    fragment,
+    hook::{Hook, Verdict, forward, is_judged, is_translated_earlier},
     parse::{self, Kind, Parsed, QUOTE, tcp},
     policy, reject,
     service::{self, Choice, Steering},
@@ -92,7 +93,7 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
             Ok(Verdict::Pass(PassReason::LocalControl))
         }
         Kind::IcmpError => related(packet, &work.parsed, &context).map(Verdict::Pass),
-        Kind::LaterFragment => later_fragment(&work.parsed, &context).map(Verdict::Pass),
+        Kind::LaterFragment => later_fragment(packet, &work.parsed, &context),
         Kind::Flow | Kind::Portless | Kind::Extended => flow(packet, work, &context),
     };
     result.unwrap_or_else(Verdict::Drop)
@@ -105,6 +106,11 @@ fn flow<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
+    // The fast path has asked this already, but of packets with extension headers.
+    if A::V6 && context.hook == Hook::WorkloadEgress && is_translated_earlier(context, &work.parsed)
+    {
+        return Ok(Verdict::Pass(PassReason::Established));
+    }
     let known = look_again(context, work)?;
     let reason = if known {
         PassReason::Established
@@ -119,6 +125,9 @@ fn flow<A: Address, P: Packet, T: Tables>(
         }
         PassReason::NewFlow
     };
+    if work.parsed.first_fragment {
+        fragment::track(context, work)?;
+    }
     Ok(send_on(packet, work, context, reason))
 }
 
@@ -145,6 +154,8 @@ fn look_again<A: Address, T: Tables>(
 ) -> Result<bool, DropReason> {
     let tuple = &work.parsed.tuple;
     let Some(found) = table::locate(context, tuple) else { return Ok(false) };
+    let ends = Ends::of(tuple, context).ok_or(DropReason::MissingMap)?;
+    check_addresses(tuple, ends, context)?;
     work.flow = found.hit.flow();
     if !found.hit.is_current() {
         return Ok(false);
@@ -243,7 +254,6 @@ fn plan<A: Address, T: Tables>(
     let mut ends = ends;
     if context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND) {
         match service::steer(context, ends, &mut work.judged, &mut choice) {
-            Steering::Chosen if parsed.first_fragment => return Err(DropReason::Fragment),
             Steering::Chosen => {
                 ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?;
             }
@@ -347,20 +357,27 @@ fn related<A: Address, P: Packet, T: Tables>(
     }
 }
 
-/// A fragment without ports passes where every port would.
+/// A later fragment goes where the first went. Before that was seen, it passes where every port
+/// would.
 #[inline(never)]
-fn later_fragment<A: Address, T: Tables>(
+fn later_fragment<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-) -> Result<PassReason, DropReason> {
+) -> Result<Verdict, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
+    if let Some(found) = fragment::find(context, parsed)
+        && is_judged(context, &found.hit)
+    {
+        return Ok(fragment::forward(packet, parsed, context, &found));
+    }
     if ends.destination.has(Leaf::SERVICE_ONLY) {
         return Err(DropReason::Fragment);
     }
     if !ends.is_local() {
-        return Ok(PassReason::NotOurs);
+        return Ok(Verdict::Pass(PassReason::NotOurs));
     }
     policy::judge(context, ends, &parsed.tuple, true).map_err(|_| DropReason::Fragment)?;
-    Ok(PassReason::Fragment)
+    Ok(Verdict::Pass(PassReason::Fragment))
 }

@@ -12,9 +12,10 @@ use crate::{
     flow::{
         self, Hit, Looks,
         bucket::idle,
-        entry::Target,
+        entry::{Epochs, Target},
         table::{Found, account},
     },
+    fragment,
     parse::{Kind, Parsed, tcp},
     rewrite,
     tuple::protocol,
@@ -36,7 +37,7 @@ pub enum Hook {
 impl Hook {
     /// Packets here come from outside the kernel, and may be sent on without it.
     #[inline(always)]
-    const fn is_inbound(self) -> bool {
+    pub(crate) const fn is_inbound(self) -> bool {
         matches!(self, Self::UplinkIngress | Self::WorkloadIngress)
     }
 }
@@ -70,10 +71,9 @@ pub fn run<A: Address, P: Packet, T: Tables>(
         Err(verdict) => return verdict,
     };
     if !matches!(parsed.kind, Kind::Flow | Kind::Portless) {
-        return if hook == Hook::UplinkEgress {
-            Verdict::Pass(PassReason::NotOurs)
-        } else {
-            Verdict::Miss
+        return match hook {
+            Hook::UplinkEgress => leave(packet, parsed, &context),
+            _ => Verdict::Miss,
         };
     }
     let Some(found) = flow::find(&context, &parsed.tuple) else {
@@ -94,10 +94,25 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     forward(packet, parsed, &context, &found, PassReason::Established)
 }
 
+/// What leaves by the uplink without ports of its own: a later fragment of a reply.
+#[inline(always)]
+fn leave<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    context: &Context<'_, T>,
+) -> Verdict {
+    if parsed.kind == Kind::LaterFragment
+        && let Some(found) = fragment::find(context, parsed)
+    {
+        return fragment::forward(packet, parsed, context, &found);
+    }
+    Verdict::Pass(PassReason::NotOurs)
+}
+
 /// Whether this is the forward direction of a judged flow whose destination another hook has
 /// already translated: then its replies are known.
 #[inline(always)]
-fn is_translated_earlier<A: Address, T: Tables>(
+pub fn is_translated_earlier<A: Address, T: Tables>(
     context: &Context<'_, T>,
     parsed: &Parsed<A>,
 ) -> bool {
@@ -108,13 +123,17 @@ fn is_translated_earlier<A: Address, T: Tables>(
 
 /// Whether the entry's verdict is of the policy and services in force.
 #[inline(always)]
-fn is_judged<A: Address, W: Word>(context: &Context<'_, impl Tables>, hit: &Hit<'_, A, W>) -> bool {
+pub fn is_judged<A: Address, W: Word>(
+    context: &Context<'_, impl Tables>,
+    hit: &Hit<'_, A, W>,
+) -> bool {
     let epochs = hit.epochs();
     context.epoch(epochs.source, epochs.destination) == Some(epochs.sum)
 }
 
 /// Whether the slow path has to see the packet: policy or services changed, the entry is due for
-/// a refresh, its first reply comes by, or a closed connection is opened again.
+/// a refresh, its first reply comes by, a closed connection is opened again, fragments follow, or
+/// the source does not belong here.
 #[inline(always)]
 fn needs_a_look<A: Address, W: Word>(
     context: &Context<'_, impl Tables>,
@@ -128,7 +147,25 @@ fn needs_a_look<A: Address, W: Word>(
         || (target.is_reply() && looks.state & seen::ANSWERED == 0)
         || (parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
             && parsed.tuple.protocol == protocol::TCP)
+        || parsed.first_fragment
         || !is_judged(context, hit)
+        || !is_at_home(context, hit)
+}
+
+/// Whether the source may come in here: nobody sends into another's flow.
+#[inline(always)]
+fn is_at_home<A: Address, W: Word>(
+    context: &Context<'_, impl Tables>,
+    hit: &Hit<'_, A, W>,
+) -> bool {
+    let Epochs { source, .. } = hit.epochs();
+    match context.hook {
+        Hook::UplinkIngress => source == 0,
+        Hook::WorkloadIngress => {
+            context.tables.port(source).is_some_and(|port| port.interface == context.interface)
+        }
+        Hook::UplinkEgress | Hook::WorkloadEgress => true,
+    }
 }
 
 /// Translates a packet of a flow and sends it on.
@@ -159,9 +196,6 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
         (reply, inbound) => reply != inbound,
     };
     if here && target.is_translated() {
-        if parsed.first_fragment {
-            return Verdict::Drop(DropReason::Fragment);
-        }
         if let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
             return Verdict::Drop(reason);
         }

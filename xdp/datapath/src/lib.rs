@@ -15,6 +15,7 @@ mod classify;
 mod decide;
 mod entry;
 pub mod flow;
+mod fragment;
 mod hook;
 mod packet;
 pub mod parse;

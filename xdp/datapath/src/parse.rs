@@ -35,6 +35,8 @@ pub struct Network<A> {
     pub length: u32,
     pub ttl: u8,
     pub fragment: Fragment,
+    /// What the fragments of a datagram have in common, as it lies in memory.
+    pub identification: u32,
 }
 
 /// How much of a network header is read.
@@ -89,6 +91,8 @@ pub struct Parsed<A> {
     /// TCP flags, zero for other protocols.
     pub tcp_flags: u8,
     pub first_fragment: bool,
+    /// Of a fragment: see [`Network::identification`].
+    pub identification: u32,
 }
 
 pub mod tcp {
@@ -138,6 +142,7 @@ pub fn packet<A: Address, P: Packet>(
         length: header.length,
         ttl: header.ttl,
         first_fragment: header.fragment == Fragment::First,
+        identification: header.identification,
         ..Parsed::of(Tuple {
             source: header.source,
             destination: header.destination,
@@ -213,6 +218,7 @@ impl<A> Parsed<A> {
             ttl: 0,
             tcp_flags: 0,
             first_fragment: false,
+            identification: 0,
         }
     }
 
@@ -267,6 +273,7 @@ pub fn ipv4<P: Packet>(
     const TRUNCATED: DropReason = DropReason::TruncatedIp;
     let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
     let length = u16::from_be(packet.load(offset + 2).ok_or(TRUNCATED)?) as u32;
+    let identification: u16 = packet.load(offset + 4).ok_or(TRUNCATED)?;
     let fragment = u16::from_be(packet.load(offset + 6).ok_or(TRUNCATED)?);
     let ttl = packet.load(offset + 8).ok_or(TRUNCATED)?;
     let protocol = packet.load(offset + 9).ok_or(TRUNCATED)?;
@@ -290,6 +297,7 @@ pub fn ipv4<P: Packet>(
             (0, _) => Fragment::First,
             _ => Fragment::Later,
         },
+        identification: identification as u32,
     })
 }
 
@@ -318,6 +326,7 @@ pub fn ipv6<P: Packet>(
         length,
         ttl,
         fragment: Fragment::Whole,
+        identification: 0,
     };
     if reading == Reading::Plain {
         return Ok(header);
@@ -329,8 +338,11 @@ pub fn ipv6<P: Packet>(
         let next = packet.load(header.transport).ok_or(TRUNCATED)?;
         let extension: u8 = packet.load(header.transport + 1).ok_or(TRUNCATED)?;
         let size = match header.protocol {
-            FRAGMENT => {
+            protocol::FRAGMENT => {
                 let field = u16::from_be(packet.load(header.transport + 2).ok_or(TRUNCATED)?);
+                // After the field before it: a check that implies an earlier one makes the compiler
+                // drop that, and the verifier does not follow.
+                header.identification = packet.load(header.transport + 4).ok_or(TRUNCATED)?;
                 header.fragment = match (field & 0xfff8, field & 1) {
                     (0, 0) => Fragment::Whole,
                     (0, _) => Fragment::First,
@@ -353,11 +365,10 @@ pub fn ipv6<P: Packet>(
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
 #[inline(always)]
 const fn is_extension(protocol: u8) -> bool {
-    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+    matches!(protocol, HOP_BY_HOP | ROUTING | protocol::FRAGMENT | AUTHENTICATION | DESTINATION)
 }

@@ -17,15 +17,20 @@ pub fn translate<A: Address, P: Packet>(
         _ => return Err(DropReason::Rewrite),
     };
     let udp = parsed.tuple.protocol == protocol::UDP;
-    let done = write_addresses(packet, parsed.network, to)
+    let done = translate_addresses(packet, parsed.network, to)
         && write_ports(packet, parsed.transport, to)
         && packet.update_checksum(checksum, to.address_delta, Field::Addresses, udp)
         && packet.update_checksum(checksum, to.port_delta, Field::Ports, udp);
     if done { Ok(()) } else { Err(DropReason::Rewrite) }
 }
 
+/// Writes the translated addresses alone: of a later fragment there is nothing else.
 #[inline(always)]
-fn write_addresses<A: Address, P: Packet>(packet: &mut P, network: u32, to: &Rewrite<A>) -> bool {
+pub fn translate_addresses<A: Address, P: Packet>(
+    packet: &mut P,
+    network: u32,
+    to: &Rewrite<A>,
+) -> bool {
     A::store_pair(packet, network, to.source, to.destination)
         && (A::V6 || update_header(packet, network + 10, to.address_delta))
 }

@@ -7,6 +7,8 @@ pub mod protocol {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    /// IPv6's fragment header; in the flow table, later fragments of either family.
+    pub const FRAGMENT: u8 = 44;
     pub const ICMP6: u8 = 58;
     pub const SCTP: u8 = 132;
 }

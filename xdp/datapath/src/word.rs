@@ -11,6 +11,15 @@ pub trait Word {
     /// Stores without order; made visible by a later [`Word::compare_exchange`].
     fn store(&self, value: u64);
 
+    /// Gives back `value`. In the kernel, the verifier does not see that: it follows every value
+    /// that an index may have to the end of the program, unless the index is unknown and masked.
+    /// `unknown` is any word whose value the verifier does not know.
+    #[must_use]
+    fn blur(value: usize, unknown: u64) -> usize {
+        let _ = unknown;
+        value
+    }
+
     /// Replaces `current` by `new` with full order; says whether it did.
     fn compare_exchange(&self, current: u64, new: u64) -> bool;
 }

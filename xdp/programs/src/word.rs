@@ -1,6 +1,7 @@
 //! The flow table's cell, in map memory.
 
 use core::{
+    arch::asm,
     cell::UnsafeCell,
     intrinsics::{AtomicOrdering, atomic_cxchg},
     ptr,
@@ -23,6 +24,17 @@ impl Word for MapWord {
     fn store(&self, value: u64) {
         // SAFETY: as above.
         unsafe { ptr::write_volatile(self.0.get(), value) }
+    }
+
+    #[inline(always)]
+    fn blur(value: usize, unknown: u64) -> usize {
+        let mut blurred = value;
+        // SAFETY: two exclusive ors with the same word undo each other.
+        unsafe {
+            asm!("{0} ^= {1}", "{0} ^= {1}", inlateout(reg) blurred, in(reg) unknown,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        blurred
     }
 
     #[inline(always)]

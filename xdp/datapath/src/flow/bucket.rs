@@ -71,6 +71,15 @@ pub enum Inserted<'b, A: Address, W: Word + 'static> {
     Full,
 }
 
+impl<'b, A: Address, W: Word + 'static> Hit<'b, A, W> {
+    /// The same, at a place in `bucket` that the verifier does not know: see [`Word::blur`].
+    #[inline(always)]
+    pub fn blur(self, bucket: &'b [A::Entry<W>; WAYS], hash: u64) -> Self {
+        let way = W::blur(self.way, hash) & (WAYS - 1);
+        Self { entry: bucket.get(way).unwrap_or(self.entry), way, ..self }
+    }
+}
+
 /// Finds a live entry by its key.
 #[inline(always)]
 pub fn find<'b, A: Address, W: Word + 'static>(
@@ -97,11 +106,12 @@ pub fn insert<'b, A: Address, W: Word + 'static>(
     timeouts: &Timeouts,
 ) -> Inserted<'b, A, W> {
     if let Some(hit) = find::<A, W>(bucket, hash, key) {
-        return Inserted::Existing(hit);
+        return Inserted::Existing(hit.blur(bucket, hash));
     }
     let Some((way, observed)) = victim::<A, W>(bucket, flow.looks.seen, timeouts) else {
         return Inserted::Full;
     };
+    let way = W::blur(way, hash) & (WAYS - 1);
     let Some(entry) = bucket.get(way) else { return Inserted::Full };
     let tag_cell = cell::<A, W>(entry, 0);
     let generation = observed.wrapping_add(1 << tag::GENERATION_SHIFT) & tag::GENERATION;
@@ -141,7 +151,7 @@ fn settle<'b, A: Address, W: Word + 'static>(
             other.retire();
         } else if other.is_current() {
             mine.retire();
-            return Inserted::Existing(other);
+            return Inserted::Existing(other.blur(bucket, hash));
         }
     }
     Inserted::New(mine)

@@ -28,13 +28,18 @@ pub fn find<'t, A: Address, T: Tables>(
     Some(Found { hit, bucket })
 }
 
-/// [`find`], out of line.
+/// [`find`], out of line, for the slow path.
 #[inline(never)]
 pub fn locate<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     tuple: &Tuple<A>,
 ) -> Option<Found<'t, A, T>> {
-    find(context, tuple)
+    let key = Key::of(tuple);
+    let hash = hash::<A>(&key, context.control.hash_key);
+    let bucket = hash as u32 & A::flow_mask(context.control);
+    let entries = A::flows(context.tables, bucket)?;
+    let hit = bucket::find::<A, T::Word>(entries, hash, &key)?.blur(entries, hash);
+    Some(Found { hit, bucket })
 }
 
 /// Inserts the pair of entries of `work.flow`. Replies first, so that no packet can be answered
@@ -82,6 +87,25 @@ fn insert<'t, A: Address, T: Tables>(
         bytes.store(0);
     }
     Some(inserted)
+}
+
+/// Inserts `work.entry` under a tuple of its own, without a partner, in place of what was there.
+#[inline(never)]
+pub fn replace<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+    tuple: &Tuple<A>,
+) -> Result<(), DropReason> {
+    if let Some(found) = locate(context, tuple) {
+        found.hit.retire();
+    }
+    work.key = Key::of(tuple);
+    let hash = hash::<A>(&work.key, context.control.hash_key);
+    match insert(context, hash, &work.key, &work.entry) {
+        Some(Inserted::New(_) | Inserted::Existing(_)) => Ok(()),
+        Some(Inserted::Full) => Err(DropReason::FlowTableFull),
+        None => Err(DropReason::MissingMap),
+    }
 }
 
 /// Frees an entry and its partner; `flow` is what the entry says.

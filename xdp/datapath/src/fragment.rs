@@ -1,0 +1,95 @@
+//! Fragments: what follows the first goes where the first went.
+//!
+//! Only a first fragment shows ports. Once it was judged, an entry of the flow table under the
+//! datagram's addresses and identification says so to the rest (RFC 791, 2.3; RFC 8200, 4.5). Its
+//! protocol is [`protocol::FRAGMENT`], so it ages like what has no ports.
+
+use abi::{
+    flow::kind,
+    reason::{DropReason, PassReason},
+};
+
+use crate::{
+    Address, Context, Hook, Packet, Tables, Tuple, Verdict, Work,
+    flow::{
+        Rewrite,
+        entry::Target,
+        table::{self, Found},
+    },
+    parse::Parsed,
+    rewrite,
+    tuple::{Port, protocol},
+    word16,
+};
+
+/// The key of a datagram's fragments between two addresses.
+#[inline(always)]
+fn datagram<A: Address>(source: A, destination: A, identification: u32) -> Tuple<A> {
+    let [low, high, ..] = word16::unpack(identification as u64);
+    Tuple {
+        source,
+        destination,
+        source_port: Port(low),
+        destination_port: Port(high),
+        protocol: protocol::FRAGMENT,
+    }
+}
+
+/// The entry of a later fragment's datagram.
+#[inline(always)]
+pub fn find<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    parsed: &Parsed<A>,
+) -> Option<Found<'t, A, T>> {
+    let Tuple { source, destination, .. } = parsed.tuple;
+    crate::flow::find(context, &datagram(source, destination, parsed.identification))
+}
+
+/// Lets the rest of a datagram follow its first fragment, of the flow in `work.flow`: as it comes,
+/// and as it is once its addresses are translated.
+#[inline(never)]
+pub fn track<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+) -> Result<(), DropReason> {
+    let Tuple { source, destination, .. } = work.parsed.tuple;
+    let identification = work.parsed.identification;
+    work.entry = work.flow;
+    table::replace(context, work, &datagram(source, destination, identification))?;
+    let Rewrite { source, destination, .. } = work.flow.rewrite;
+    if !work.flow.target.is_translated() || work.flow.target.is_reply() {
+        return Ok(());
+    }
+    work.entry.target = Target { kind: 0, ..work.flow.target };
+    table::replace(context, work, &datagram(source, destination, identification))
+}
+
+/// Sends a later fragment after the first.
+#[inline(always)]
+pub fn forward<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    context: &Context<'_, T>,
+    found: &Found<'_, A, T>,
+) -> Verdict {
+    let target = found.hit.target();
+    let rewrite = found.hit.rewrite();
+    if !found.hit.is_current() {
+        return Verdict::Drop(DropReason::FlowRace);
+    }
+    let hairpin = target.kind & kind::SNAT != 0 && context.hook == Hook::WorkloadIngress;
+    let here = hairpin || target.is_reply() != context.hook.is_inbound();
+    if here
+        && target.is_translated()
+        && !rewrite::translate_addresses(packet, parsed.network, &rewrite)
+    {
+        return Verdict::Drop(DropReason::Rewrite);
+    }
+    if !hairpin {
+        return Verdict::Pass(PassReason::Fragment);
+    }
+    match rewrite::turn_around(packet) {
+        Ok(()) => Verdict::Transmit(PassReason::Fragment),
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
