@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use abi::{
-    record::{Endpoint, ROW_ALLOW},
+    record::Endpoint,
     table::{BLOCK_WORDS, Table},
 };
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
+use super::{digest::Digest, rows::EndpointRows};
 use crate::image::Image;
 
 /// The epochs, and what they were last derived from.
@@ -78,11 +78,20 @@ impl Epochs {
         }
     }
 
-    /// Writes the endpoints' records; `rows` are the present endpoints' ingress and egress rows.
-    pub(super) fn write(&self, image: &mut Image, rows: &BTreeMap<u16, [u32; 2]>) {
+    /// Writes the endpoints' records; `rows` are those of the present endpoints.
+    pub(super) fn write(&self, image: &mut Image, rows: &BTreeMap<u16, EndpointRows>) {
         let mut write = |id: u16, epoch: u32| {
-            let [ingress_row, egress_row] = rows.get(&id).copied().unwrap_or([ROW_ALLOW; 2]);
-            let record = Endpoint { epoch, ingress_row, egress_row, ..Endpoint::default() };
+            let rows = rows.get(&id).copied().unwrap_or(EndpointRows::UNRESTRICTED);
+            let [ingress_row, egress_row] = rows.judged;
+            let [ingress_exempt_row, egress_exempt_row] = rows.exempt;
+            let record = Endpoint {
+                epoch,
+                ingress_row,
+                egress_row,
+                ingress_exempt_row,
+                egress_exempt_row,
+                ..Endpoint::default()
+            };
             image.set_record(Table::Endpoints, id as u32, &record);
         };
         write(0, self.node);

@@ -36,15 +36,13 @@ use std::{
     net::IpAddr,
 };
 
-use abi::record::ROW_ALLOW;
-
 use self::{
     classes::Classes,
     digest::Digest,
     ids::{Exhausted, QUARANTINE},
     limits::within,
     ranges::Family,
-    rows::Rows,
+    rows::{EndpointRows, Rows},
     sets::Selection,
 };
 pub use self::{ids::Ids, limits::Limits};
@@ -240,7 +238,7 @@ fn policies(
         .iter()
         .map(|workload| {
             let profile = selection.profile_of[workload.name.as_str()];
-            let restricted = rows[profile] != [ROW_ALLOW; 2];
+            let restricted = rows[profile] != EndpointRows::UNRESTRICTED;
             let digest = if restricted { digests[profile] } else { Digest::UNRESTRICTED };
             (ids.endpoint(&workload.name), digest)
         })

@@ -26,8 +26,20 @@ use crate::{
 /// Port-set ids in one word of a row.
 const IDS_PER_WORD: usize = 4;
 
-/// Ingress and egress row of each profile, as an endpoint's record names them.
-pub(super) type Rows = Vec<[u32; 2]>;
+/// The rows of each profile.
+pub(super) type Rows = Vec<EndpointRows>;
+
+/// Ingress and egress rows as an endpoint's record names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EndpointRows {
+    pub judged: [u32; 2],
+    /// For what NetworkPolicy never blocks.
+    pub exempt: [u32; 2],
+}
+
+impl EndpointRows {
+    pub(super) const UNRESTRICTED: Self = Self { judged: [ROW_ALLOW; 2], exempt: [ROW_ALLOW; 2] };
+}
 
 /// Writes the policy tables.
 pub(super) fn write(
@@ -44,10 +56,12 @@ pub(super) fn write(
     let mut rows = Interner::new([]);
     let mut placed = Vec::with_capacity(selection.profiles.len());
     for profile in &selection.profiles {
-        placed.push(Direction::ALL.map(|direction| {
-            let chain = Chain::new(profile, direction, selection);
-            let row = row(&chain, classes, &mut port_sets);
-            (row.iter().any(|set| *set != ALL)).then(|| rows.intern(row))
+        let chains = Direction::ALL.map(|direction| Chain::new(profile, direction, selection));
+        placed.push([false, true].map(|exempt| {
+            chains.each_ref().map(|chain| {
+                let row = row(chain, exempt, classes, &mut port_sets);
+                row.iter().any(|set| *set != ALL).then(|| rows.intern(row))
+            })
         }));
     }
 
@@ -63,12 +77,21 @@ pub(super) fn write(
         }
     }
     let start = |row: Option<usize>| row.map_or(ROW_ALLOW, |row| (row * stride) as u32);
-    Ok(placed.into_iter().map(|directions| directions.map(start)).collect())
+    let placed = placed.into_iter().map(|[judged, exempt]| EndpointRows {
+        judged: judged.map(start),
+        exempt: exempt.map(start),
+    });
+    Ok(placed.collect())
 }
 
 const ALL: usize = abi::record::PORT_SET_ALL as usize;
 
-fn row(chain: &Chain, classes: &Classes, port_sets: &mut Interner<Ports>) -> Vec<usize> {
+fn row(
+    chain: &Chain,
+    exempt: bool,
+    classes: &Classes,
+    port_sets: &mut Interner<Ports>,
+) -> Vec<usize> {
     let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
     classes
         .members()
@@ -77,7 +100,7 @@ fn row(chain: &Chain, classes: &Classes, port_sets: &mut Interner<Ports>) -> Vec
             if let Some(set) = known.get(&matching) {
                 return *set;
             }
-            let set = port_sets.intern(chain.allowed(&matching));
+            let set = port_sets.intern(chain.allowed(&matching, exempt));
             known.insert(matching, set);
             set
         })

@@ -73,7 +73,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg1_control has ABI version 2, and this agent wants 1"
+                "the pinned map zg2_control has ABI version 3, and this agent wants 2"
             ),
             "{message}"
         );

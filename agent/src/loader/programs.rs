@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use abi::tail::{TC_MAP, XDP_MAP};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapError, ProgramArray},
@@ -13,17 +14,14 @@ use aya::{
 
 use super::{config::KernelConfig, error::LoadError, layout, object};
 
-const TAIL_XDP: &str = "zg1_tail_xdp";
-const TAIL_TC: &str = "zg1_tail_tc";
-
 /// The programs that others continue in: program, tail-call map, slot.
 const TAIL_CALLS: &[(&str, &str, u32)] = &[
-    ("uplink_ingress_miss4", TAIL_XDP, 0),
-    ("uplink_ingress_miss6", TAIL_XDP, 1),
-    ("workload_ingress_miss4", TAIL_TC, 0),
-    ("workload_ingress_miss6", TAIL_TC, 1),
-    ("workload_egress_miss4", TAIL_TC, 2),
-    ("workload_egress_miss6", TAIL_TC, 3),
+    ("uplink_ingress_miss4", XDP_MAP, 0),
+    ("uplink_ingress_miss6", XDP_MAP, 1),
+    ("workload_ingress_miss4", TC_MAP, 0),
+    ("workload_ingress_miss6", TC_MAP, 1),
+    ("workload_egress_miss4", TC_MAP, 2),
+    ("workload_egress_miss6", TC_MAP, 3),
 ];
 
 /// Programs with their own tail-call maps, which are pinned so that the kernel does not empty
@@ -78,7 +76,7 @@ fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
         loader.map_pin_path(shape.name, maps.join(shape.name));
         loader.map_max_entries(shape.name, shape.max_entries);
     }
-    for map in [TAIL_XDP, TAIL_TC] {
+    for map in [XDP_MAP, TC_MAP] {
         loader.map_pin_path(map, set.join(map));
     }
     let mut ebpf = loader.load(object::bytes(config.log)).map_err(Box::new)?;

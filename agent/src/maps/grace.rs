@@ -22,17 +22,17 @@ pub struct GracePeriod {
 impl GracePeriod {
     pub fn new() -> Result<Self, MapError> {
         let error = |source: libbpf_rs::Error| MapError::Create {
-            name: "zg1_grace",
+            name: "zg_grace",
             source: system(&source),
         };
         let mut options = libbpf_sys::bpf_map_create_opts {
             sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
             ..Default::default()
         };
-        let inner = MapHandle::create(MapType::Array, Some("zg1_grace_in"), 4, 8, 1, &options)
+        let inner = MapHandle::create(MapType::Array, Some("zg_grace_in"), 4, 8, 1, &options)
             .map_err(error)?;
         options.inner_map_fd = inner.as_fd().as_raw_fd().cast_unsigned();
-        let outer = MapHandle::create(MapType::ArrayOfMaps, Some("zg1_grace"), 4, 4, 1, &options)
+        let outer = MapHandle::create(MapType::ArrayOfMaps, Some("zg_grace"), 4, 4, 1, &options)
             .map_err(error)?;
         Ok(Self { outer, inner })
     }

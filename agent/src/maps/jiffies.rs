@@ -79,7 +79,7 @@ fn load_probe() -> io::Result<OwnedFd> {
     let result = unsafe {
         libbpf_sys::bpf_prog_load(
             libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
-            c"zg1_jiffies".as_ptr(),
+            c"zg_jiffies".as_ptr(),
             c"GPL".as_ptr(),
             program.as_ptr(),
             program.len() as _,

@@ -54,8 +54,8 @@ impl Keyed {
             Self::Addresses6 => ADDRESSES6_MAP,
             Self::Prefixes6 => PREFIXES6_MAP,
             Self::Frontends => FRONTENDS_MAP,
-            Self::PortNames => "zg1_port_names",
-            Self::HopAddresses => "zg1_hop_addrs",
+            Self::PortNames => abi::map_name!("port_names"),
+            Self::HopAddresses => abi::map_name!("hop_addrs"),
         }
     }
 

@@ -13,7 +13,7 @@ use abi::{
 };
 use zonegate::{image::Image, model::Frontend};
 
-use crate::oracle::Direction;
+use crate::oracle::{Direction, Relation};
 
 pub fn leaf(image: &Image, address: IpAddr) -> Leaf {
     match address {
@@ -62,14 +62,18 @@ pub fn allows(
     image: &Image,
     workload: &str,
     direction: Direction,
+    relation: Relation,
     peer: IpAddr,
     protocol: u8,
     port: u16,
 ) -> bool {
     let endpoint = endpoint(image, workload);
-    let row = match direction {
-        Direction::Ingress => endpoint.ingress_row,
-        Direction::Egress => endpoint.egress_row,
+    let row = match (direction, relation) {
+        (_, Relation::Itself) => return true,
+        (Direction::Ingress, Relation::Other) => endpoint.ingress_row,
+        (Direction::Egress, Relation::Other) => endpoint.egress_row,
+        (Direction::Ingress, _) => endpoint.ingress_exempt_row,
+        (Direction::Egress, _) => endpoint.egress_exempt_row,
     };
     if row == ROW_ALLOW {
         return true;

@@ -10,14 +10,34 @@ pub enum Direction {
     Egress,
 }
 
+/// Who the peer is to the subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    Other,
+    /// The subject's own node.
+    Node,
+    /// The subject itself, at its own address.
+    Itself,
+    /// The subject itself, through a service.
+    Hairpin,
+}
+
+impl Relation {
+    pub const ALL: [Self; 4] = [Self::Other, Self::Node, Self::Itself, Self::Hairpin];
+}
+
 pub fn allows(
     world: &World,
     subject: &Workload,
     direction: Direction,
+    relation: Relation,
     peer: IpAddr,
     protocol: u8,
     port: u16,
 ) -> bool {
+    if relation == Relation::Itself {
+        return true;
+    }
     let matches = |rule: &&Rule| rule_matches(world, rule, peer, protocol, port);
 
     let first = |tier: Tier| rules(world, subject, direction, tier).find(matches).map(action);
@@ -30,7 +50,8 @@ pub fn allows(
     let isolated = policies(world, subject, Tier::Network)
         .any(|policy| direction_rules(policy, direction).is_some());
     if isolated {
-        return rules(world, subject, direction, Tier::Network).any(|rule| matches(&rule));
+        return relation != Relation::Other
+            || rules(world, subject, direction, Tier::Network).any(|rule| matches(&rule));
     }
     match first(Tier::Baseline) {
         Some(Action::Deny) => false,

@@ -1,12 +1,17 @@
 //! Verdicts and leaves of random worlds, and epochs between two of them.
 
+use std::net::IpAddr;
+
 use abi::address::Leaf;
 use proptest::prelude::*;
-use zonegate::{image::Image, model::World};
+use zonegate::{
+    image::Image,
+    model::{Workload, World},
+};
 
 use crate::{
     lookup,
-    oracle::{self, Direction},
+    oracle::{self, Direction, Relation},
     world::{HERE, any_world, compiler, probes},
 };
 
@@ -18,21 +23,17 @@ proptest! {
         let image = compiler().compile(&world).unwrap();
         check_leaves(&world, &image);
         let (addresses, services) = probes(&world);
-        for subject in world.workloads.values().filter(|it| it.node == HERE) {
-            for direction in [Direction::Ingress, Direction::Egress] {
-                for peer in &addresses {
-                    for (protocol, port) in &services {
-                        let expected =
-                            oracle::allows(&world, subject, direction, *peer, *protocol, *port);
-                        let got = lookup::allows(
-                            &image, &subject.name, direction, *peer, *protocol, *port,
-                        );
-                        prop_assert_eq!(
-                            got, expected,
-                            "{} {:?} {} {}/{}", &subject.name, direction, peer, protocol, port
-                        );
-                    }
-                }
+        for (subject, direction, relation, peer) in questions(&world, &addresses) {
+            for (protocol, port) in &services {
+                let expected =
+                    oracle::allows(&world, subject, direction, relation, peer, *protocol, *port);
+                let name = &subject.name;
+                let got =
+                    lookup::allows(&image, name, direction, relation, peer, *protocol, *port);
+                prop_assert_eq!(
+                    got, expected,
+                    "{} {:?} {:?} {} {}/{}", name, direction, relation, peer, protocol, port
+                );
             }
         }
     }
@@ -49,23 +50,39 @@ proptest! {
 
         let (mut addresses, services) = probes(&before);
         addresses.extend(probes(&after).0);
-        for subject in before.workloads.values().filter(|it| it.node == HERE) {
+        for (subject, direction, relation, peer) in questions(&before, &addresses) {
             let epoch = |image| lookup::endpoint(image, &subject.name).epoch;
             if epoch(&new) != epoch(&old) {
                 continue;
             }
-            for direction in [Direction::Ingress, Direction::Egress] {
-                for peer in &addresses {
-                    for (protocol, port) in &services {
-                        let verdict = |world| {
-                            oracle::allows(world, subject, direction, *peer, *protocol, *port)
-                        };
-                        prop_assert_eq!(verdict(&before), verdict(&after), "{}", &subject.name);
-                    }
-                }
+            for (protocol, port) in &services {
+                let verdict = |world| {
+                    oracle::allows(world, subject, direction, relation, peer, *protocol, *port)
+                };
+                prop_assert_eq!(verdict(&before), verdict(&after), "{}", &subject.name);
             }
         }
     }
+}
+
+/// Every local workload with each direction, and each peer in each relation it may have.
+fn questions<'w>(
+    world: &'w World,
+    addresses: &'w [IpAddr],
+) -> impl Iterator<Item = (&'w Workload, Direction, Relation, IpAddr)> {
+    let subjects = world.workloads.values().filter(|it| it.node == HERE);
+    subjects.flat_map(move |subject| {
+        [Direction::Ingress, Direction::Egress].into_iter().flat_map(move |direction| {
+            Relation::ALL.into_iter().flat_map(move |relation| {
+                let peers = match relation {
+                    Relation::Other => addresses,
+                    Relation::Node => &world.nodes[HERE].addresses,
+                    Relation::Itself | Relation::Hairpin => &subject.addresses,
+                };
+                peers.iter().map(move |peer| (subject, direction, relation, *peer))
+            })
+        })
+    })
 }
 
 fn check_leaves(world: &World, image: &Image) {

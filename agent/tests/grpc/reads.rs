@@ -138,7 +138,7 @@ async fn the_status_tells_what_a_person_asks_for() {
     assert_eq!((count(Kind::Service), count(Kind::Node)), (Some(1), Some(0)));
     let counter = v1::Counter { name: "policy_ingress".into(), drop: true, packets: 7 };
     assert_eq!(status.counters, [counter]);
-    let table = v1::TableFill { table: "zg1_slots".into(), used: 1, capacity: 8 };
+    let table = v1::TableFill { table: "zg2_slots".into(), used: 1, capacity: 8 };
     assert_eq!(status.tables, [table]);
     let attachment = v1::Attachment { interface: "eth0".into(), hook: "xdp-native".into() };
     assert_eq!(status.attachments, [attachment]);

@@ -39,11 +39,11 @@ impl Tables {
 }
 
 pub fn write_failure() -> CommitError {
-    CommitError::Write { table: "zg1_slots", source: io::Error::from(io::ErrorKind::OutOfMemory) }
+    CommitError::Write { table: "zg2_slots", source: io::Error::from(io::ErrorKind::OutOfMemory) }
 }
 
 pub fn capacity_failure() -> CommitError {
-    CommitError::Capacity { table: "zg1_slots", needed: 9, capacity: 8 }
+    CommitError::Capacity { table: "zg2_slots", needed: 9, capacity: 8 }
 }
 
 pub fn flow() -> Flow {
@@ -87,7 +87,7 @@ impl Dataplane for Tables {
     }
 
     fn fill(&self) -> Vec<Fill> {
-        vec![Fill { table: "zg1_slots", used: 1, capacity: 8 }]
+        vec![Fill { table: "zg2_slots", used: 1, capacity: 8 }]
     }
 
     fn attachments(&self) -> Vec<Attachment> {

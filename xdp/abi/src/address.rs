@@ -115,8 +115,8 @@ impl Prefix6Key {
     pub const SIDE_BITS: u32 = 8;
 }
 
-pub const ADDRESSES6_MAP: &str = "zg1_addr6";
-pub const PREFIXES6_MAP: &str = "zg1_prefix6";
+pub const ADDRESSES6_MAP: &str = crate::map_name!("addr6");
+pub const PREFIXES6_MAP: &str = crate::map_name!("prefix6");
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,6 @@ impl Intent {
     pub const WRITING: u64 = 1;
 }
 
-pub const CONTROL_MAP: &str = "zg1_control";
+pub const CONTROL_MAP: &str = crate::map_name!("control");
 
 const _: () = assert!(size_of::<Control>() == 128);

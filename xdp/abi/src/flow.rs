@@ -74,10 +74,10 @@ pub struct Traffic {
 #[derive(Clone, Copy)]
 pub struct Bucket<const WORDS: usize>(pub [[u64; WORDS]; WAYS]);
 
-pub const FLOWS4_MAP: &str = "zg1_flows4";
-pub const FLOWS6_MAP: &str = "zg1_flows6";
-pub const STATS4_MAP: &str = "zg1_stats4";
-pub const STATS6_MAP: &str = "zg1_stats6";
+pub const FLOWS4_MAP: &str = crate::map_name!("flows4");
+pub const FLOWS6_MAP: &str = crate::map_name!("flows6");
+pub const STATS4_MAP: &str = crate::map_name!("stats4");
+pub const STATS6_MAP: &str = crate::map_name!("stats6");
 
 const _: () = {
     assert!(size_of::<Bucket<WORDS4>>() == 256);

@@ -34,6 +34,6 @@ impl FrontendKey {
     pub const V6: u8 = 0x80;
 }
 
-pub const FRONTENDS_MAP: &str = "zg1_frontends";
+pub const FRONTENDS_MAP: &str = crate::map_name!("frontends");
 
 const _: () = assert!(size_of::<FrontendKey>() == 20);

@@ -16,5 +16,23 @@ pub mod record;
 pub mod table;
 pub mod tail;
 
+/// The version as a literal. The programs' declarations of maps repeat it: attributes take no
+/// macros.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! abi_version {
+    () => {
+        2
+    };
+}
+
+/// A map's name, which carries the version: programs never meet tables of another layout.
+#[macro_export]
+macro_rules! map_name {
+    ($name:literal) => {
+        concat!("zg", $crate::abi_version!(), "_", $name)
+    };
+}
+
 /// Changes with any layout in this crate; map names carry it and [`control::Control`] holds it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = abi_version!();

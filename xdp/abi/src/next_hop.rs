@@ -24,6 +24,6 @@ impl NextHop {
     pub const USABLE: usize = 6;
 }
 
-pub const NEXT_HOPS_MAP: &str = "zg1_next_hops";
+pub const NEXT_HOPS_MAP: &str = crate::map_name!("next_hops");
 
 const _: () = assert!(size_of::<NextHop>() == 32);

@@ -18,6 +18,6 @@ pub struct Port {
     pub padding: u32,
 }
 
-pub const PORTS_MAP: &str = "zg1_ports";
+pub const PORTS_MAP: &str = crate::map_name!("ports");
 
 const _: () = assert!(size_of::<Port>() == 16);

@@ -24,7 +24,7 @@ macro_rules! reasons {
 /// Slots of the counters map.
 pub const COUNTERS: u32 = 128;
 
-pub const COUNTERS_MAP: &str = "zg1_counters";
+pub const COUNTERS_MAP: &str = crate::map_name!("counters");
 
 reasons! {
     /// Why a packet went on; numbers 0–63.

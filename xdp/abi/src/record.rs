@@ -17,8 +17,12 @@ pub struct Endpoint {
     /// First word of its ingress row in the rows table, or [`ROW_ALLOW`].
     pub ingress_row: u32,
     pub egress_row: u32,
+    /// The rows for what NetworkPolicy never blocks and ClusterNetworkPolicy may: its own node,
+    /// and itself through a service.
+    pub ingress_exempt_row: u32,
+    pub egress_exempt_row: u32,
     pub padding0: u32,
-    pub padding: [u64; 6],
+    pub padding: [u64; 5],
 }
 
 /// A row that allows everything: the direction is not isolated.

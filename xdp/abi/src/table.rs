@@ -56,14 +56,14 @@ impl Table {
     /// The map's name, as in bpffs and `bpftool map`.
     pub const fn map_name(self) -> &'static str {
         match self {
-            Self::Addresses4 => "zg1_addr4",
-            Self::Rows => "zg1_rows",
-            Self::PortSets => "zg1_portsets",
-            Self::Pages => "zg1_pages",
-            Self::Endpoints => "zg1_endpoints",
-            Self::Services => "zg1_services",
-            Self::Backends => "zg1_backends",
-            Self::Slots => "zg1_slots",
+            Self::Addresses4 => crate::map_name!("addr4"),
+            Self::Rows => crate::map_name!("rows"),
+            Self::PortSets => crate::map_name!("portsets"),
+            Self::Pages => crate::map_name!("pages"),
+            Self::Endpoints => crate::map_name!("endpoints"),
+            Self::Services => crate::map_name!("services"),
+            Self::Backends => crate::map_name!("backends"),
+            Self::Slots => crate::map_name!("slots"),
         }
     }
 

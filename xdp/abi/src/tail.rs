@@ -3,12 +3,12 @@
 //! Every load of the programs gets arrays of its own, pinned with it: an array that nobody holds
 //! is emptied by the kernel, and an empty slot drops packets.
 
-pub const XDP_MAP: &str = "zg1_tail_xdp";
+pub const XDP_MAP: &str = crate::map_name!("tail_xdp");
 pub const XDP_SLOTS: u32 = 2;
 pub const UPLINK_INGRESS_MISS4: u32 = 0;
 pub const UPLINK_INGRESS_MISS6: u32 = 1;
 
-pub const TC_MAP: &str = "zg1_tail_tc";
+pub const TC_MAP: &str = crate::map_name!("tail_tc");
 pub const TC_SLOTS: u32 = 4;
 pub const WORKLOAD_INGRESS_MISS4: u32 = 0;
 pub const WORKLOAD_INGRESS_MISS6: u32 = 1;

@@ -18,7 +18,8 @@ use crate::{
     fragment,
     hook::{Hook, Verdict, forward, is_judged, is_translated_earlier},
     parse::{self, Kind, Parsed, QUOTE, tcp},
-    policy, reject,
+    policy::{self, Shape},
+    reject,
     service::{self, Choice, Steering},
     tuple::{Port, protocol},
 };
@@ -184,7 +185,7 @@ fn look_again<A: Address, T: Tables>(
     let sum = context
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
-    if let Err(reason) = policy::judge(context, ends, &work.judged, false) {
+    if let Err(reason) = policy::judge(context, ends, &work.judged, shape(*target)) {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
@@ -268,13 +269,19 @@ fn plan<A: Address, T: Tables>(
     let sum = context
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
-    policy::judge(context, ends, &work.judged, false)?;
+    let shape = shape(choice.target);
+    policy::judge(context, ends, &work.judged, shape)?;
     if is_midstream(&work.parsed) {
         let back = Ends { source: ends.destination, destination: ends.source };
-        policy::judge(context, back, &work.judged.reversed(), false)?;
+        policy::judge(context, back, &work.judged.reversed(), shape)?;
     }
     new_flow(work, choice, ends, sum, context.tables.now());
     Ok(Plan::Open)
+}
+
+#[inline(always)]
+fn shape(target: Target) -> Shape {
+    if target.is_translated() { Shape::Translated } else { Shape::Direct }
 }
 
 /// Whether this belongs to a connection that is older than its flow. Which end opened it is not
@@ -378,6 +385,7 @@ fn later_fragment<A: Address, P: Packet, T: Tables>(
     if !ends.is_local() {
         return Ok(Verdict::Pass(PassReason::NotOurs));
     }
-    policy::judge(context, ends, &parsed.tuple, true).map_err(|_| DropReason::Fragment)?;
+    policy::judge(context, ends, &parsed.tuple, Shape::Portless)
+        .map_err(|_| DropReason::Fragment)?;
     Ok(Verdict::Pass(PassReason::Fragment))
 }

@@ -16,33 +16,49 @@ use crate::{
     tuple::{Port, protocol},
 };
 
+/// How a packet came to the tuple that is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Direct,
+    /// Through a service.
+    Translated,
+    /// Shows no port: only a port set that holds every port of the protocol allows it.
+    Portless,
+}
+
 /// Judges a connection by the tuple its packets have on the node: after translation of the
 /// destination and before translation of the source.
 ///
-/// Egress of a local source and ingress of a local destination must both allow. A workload is
-/// never cut from itself or from its own node (Kubernetes NetworkPolicy). `portless` is for what
-/// shows no port: only a port set that holds every port of the protocol allows it.
+/// Egress of a local source and ingress of a local destination must both allow. What
+/// NetworkPolicy never blocks, a workload's own node and itself through a service, is judged by
+/// rows of its own; a workload that sends to its own address is not judged at all.
 #[inline(never)]
 pub fn judge<A: Address, T: Tables>(
     tables: &Context<'_, T>,
     ends: Ends,
     tuple: &Tuple<A>,
-    portless: bool,
+    shape: Shape,
 ) -> Result<(), DropReason> {
     let Ends { source, destination } = ends;
-    if source.endpoint() == destination.endpoint() {
+    let itself = source.endpoint() == destination.endpoint();
+    if itself && shape != Shape::Translated {
         return Ok(());
     }
-    if source.endpoint() != 0 && !destination.has(Leaf::THIS_NODE) {
+    let portless = shape == Shape::Portless;
+    if source.endpoint() != 0 {
         let endpoint = tables.endpoint(source.endpoint() as u32).ok_or(DropReason::MissingMap)?;
-        if !allows(tables, endpoint.egress_row, destination.class(), tuple, portless)? {
+        let exempt = itself || destination.has(Leaf::THIS_NODE);
+        let row = if exempt { endpoint.egress_exempt_row } else { endpoint.egress_row };
+        if !allows(tables, row, destination.class(), tuple, portless)? {
             return Err(DropReason::PolicyEgress);
         }
     }
-    if destination.endpoint() != 0 && !source.has(Leaf::THIS_NODE) {
+    if destination.endpoint() != 0 {
         let endpoint =
             tables.endpoint(destination.endpoint() as u32).ok_or(DropReason::MissingMap)?;
-        if !allows(tables, endpoint.ingress_row, source.class(), tuple, portless)? {
+        let exempt = itself || source.has(Leaf::THIS_NODE);
+        let row = if exempt { endpoint.ingress_exempt_row } else { endpoint.ingress_row };
+        if !allows(tables, row, source.class(), tuple, portless)? {
             return Err(DropReason::PolicyIngress);
         }
     }
@@ -101,4 +117,148 @@ fn holds<T: Tables>(
 #[inline(always)]
 fn word<T: Tables>(tables: &Context<'_, T>, table: Table, word: u32) -> Result<u64, DropReason> {
     tables.word(table, word).ok_or(DropReason::MissingMap)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use abi::{
+        address::{Address6Key, Prefix6Key},
+        control::Control,
+        flow::{WAYS, WORDS4, WORDS6},
+        frontend::FrontendKey,
+        next_hop::NextHop,
+        port,
+        record::Endpoint,
+        table::Block,
+    };
+
+    use super::*;
+    use crate::{Hook, V4};
+
+    /// Endpoints by id; row 0 allows nothing.
+    struct Rows(Vec<Block>);
+
+    impl Tables for Rows {
+        type Word = AtomicU64;
+
+        fn control(&self) -> Option<&Control> {
+            None
+        }
+
+        fn element(&self, table: Table, element: u32) -> Option<&Block> {
+            const NOTHING: Block = Block([PORT_SET_NONE as u64; 8]);
+            match table {
+                Table::Endpoints => self.0.get(element as usize / 2),
+                Table::Rows => Some(&NOTHING),
+                _ => None,
+            }
+        }
+
+        fn address6(&self, _: &Address6Key) -> Option<Leaf> {
+            None
+        }
+
+        fn prefix6(&self, _: &Prefix6Key) -> Option<Leaf> {
+            None
+        }
+
+        fn frontend(&self, _: &FrontendKey) -> Option<u64> {
+            None
+        }
+
+        fn next_hop(&self, _: u32) -> Option<&NextHop> {
+            None
+        }
+
+        fn port(&self, _: u16) -> Option<&port::Port> {
+            None
+        }
+
+        fn flows4(&self, _: u32) -> Option<&[[AtomicU64; WORDS4]; WAYS]> {
+            None
+        }
+
+        fn flows6(&self, _: u32) -> Option<&[[AtomicU64; WORDS6]; WAYS]> {
+            None
+        }
+
+        fn stats4(&self, _: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
+            None
+        }
+
+        fn stats6(&self, _: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
+            None
+        }
+
+        fn now(&self) -> u32 {
+            0
+        }
+    }
+
+    /// Of endpoint 1, each in turn the one that allows nothing.
+    const ROWS: [&str; 4] = ["ingress", "egress", "ingress_exempt", "egress_exempt"];
+
+    fn endpoint(denying: &str) -> Block {
+        let row = |name| if name == denying { 0 } else { ROW_ALLOW };
+        let [ingress_row, egress_row, ingress_exempt_row, egress_exempt_row] = ROWS.map(row);
+        let endpoint = Endpoint {
+            epoch: 1,
+            ingress_row,
+            egress_row,
+            ingress_exempt_row,
+            egress_exempt_row,
+            ..Endpoint::default()
+        };
+        // SAFETY: records are plain data of a block's size (asserted in `abi`).
+        unsafe { core::mem::transmute(endpoint) }
+    }
+
+    #[test]
+    fn each_relation_is_judged_by_its_rows() {
+        let leaf = |endpoint, flags| Leaf::new(0, endpoint, flags);
+        let (pod, other) = (leaf(1, Leaf::WORKLOAD), leaf(2, Leaf::WORKLOAD));
+        let (outside, node) = (leaf(0, 0), leaf(0, Leaf::THIS_NODE));
+        // Source, destination, how it came, and the rows of endpoint 1 that are asked.
+        let table: [(_, _, _, &[&str]); 9] = [
+            (outside, pod, Shape::Direct, &["ingress"]),
+            (pod, outside, Shape::Translated, &["egress"]),
+            (other, pod, Shape::Portless, &["ingress"]),
+            (node, pod, Shape::Direct, &["ingress_exempt"]),
+            (pod, node, Shape::Translated, &["egress_exempt"]),
+            (pod, pod, Shape::Direct, &[]),
+            (pod, pod, Shape::Portless, &[]),
+            (pod, pod, Shape::Translated, &["ingress_exempt", "egress_exempt"]),
+            (outside, node, Shape::Translated, &[]),
+        ];
+        let port = Port(80_u16.to_be());
+        let tuple = Tuple {
+            source: V4::new([10, 0, 0, 1]),
+            destination: V4::new([10, 0, 0, 2]),
+            source_port: port,
+            destination_port: port,
+            protocol: protocol::TCP,
+        };
+        let control = Control::default();
+        for (source, destination, shape, asked) in table {
+            for denying in ROWS {
+                let tables = Rows(vec![endpoint(""), endpoint(denying), endpoint("")]);
+                let context = Context {
+                    hook: Hook::UplinkIngress,
+                    interface: 0,
+                    tables: &tables,
+                    control: &control,
+                    side: 0,
+                };
+                let verdict = judge(&context, Ends { source, destination }, &tuple, shape);
+                let denied = verdict.is_err();
+                assert_eq!(
+                    denied,
+                    asked.contains(&denying),
+                    "{source:?} {destination:?} {denying}"
+                );
+            }
+        }
+    }
 }
