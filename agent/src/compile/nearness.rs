@@ -73,6 +73,7 @@ mod tests {
             zone: zone.into(),
             region: region.into(),
             labels: BTreeMap::new(),
+            pod_prefixes: Vec::new(),
         };
         (name.into(), node)
     }

@@ -33,12 +33,14 @@ fn node(message: v1::Node) -> Result<Node, Vec<Refusal>> {
     problems.features(&message.required_features);
     let addresses = problems
         .list("addresses", message.addresses, |problems, path, text| problems.address(path, &text));
+    let pod_prefixes = problems.list("pod_prefixes", message.pod_prefixes, prefix);
     problems.finish(Some(Node {
         name: message.name,
         addresses,
         zone: message.zone,
         region: message.region,
         labels: message.labels,
+        pod_prefixes,
     }))
 }
 
@@ -58,12 +60,14 @@ fn workload(message: v1::Workload) -> Result<Workload, Vec<Refusal>> {
 fn address_set(message: v1::AddressSet) -> Result<AddressSet, Vec<Refusal>> {
     let mut problems = problems(Kind::AddressSet, &message.name);
     problems.features(&message.required_features);
-    let prefix = |problems: &mut Problems, path: String, text: String| {
-        problems.take(path, text.parse::<Prefix>())
-    };
     let prefixes = problems.list("prefixes", message.prefixes, prefix);
     let except = problems.list("except", message.except, prefix);
     problems.finish(Some(AddressSet { name: message.name, prefixes, except }))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
+fn prefix(problems: &mut Problems, path: String, text: String) -> Option<Prefix> {
+    problems.take(path, text.parse())
 }
 
 fn policy(message: v1::Policy) -> Result<Policy, Vec<Refusal>> {

@@ -27,7 +27,7 @@ pub(super) fn from_proto(problems: &mut Problems, path: String, message: v1::Rul
         }
         None => unset(problems, format!("{path}.traffic"), "any_traffic", "port_matches"),
     };
-    Some(Rule { action: action?, peers: peers?, ports: ports? })
+    Some(Rule { name: message.name, action: action?, peers: peers?, ports: ports? })
 }
 
 pub(super) fn to_proto(rule: &Rule) -> v1::Rule {
@@ -46,7 +46,12 @@ pub(super) fn to_proto(rule: &Rule) -> v1::Rule {
             matches: ports.iter().map(port_match_to_proto).collect(),
         }),
     };
-    v1::Rule { action: action.into(), peers: Some(peers), traffic: Some(traffic) }
+    v1::Rule {
+        action: action.into(),
+        peers: Some(peers),
+        traffic: Some(traffic),
+        name: rule.name.clone(),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]

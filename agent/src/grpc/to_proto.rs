@@ -71,6 +71,7 @@ fn node(node: &Node) -> v1::Node {
         zone: node.zone.clone(),
         region: node.region.clone(),
         labels: node.labels.clone(),
+        pod_prefixes: texts(&node.pod_prefixes),
         required_features: Vec::new(),
     }
 }

@@ -76,6 +76,8 @@ pub struct Node {
     pub zone: String,
     pub region: String,
     pub labels: BTreeMap<String, String>,
+    /// What its pods get their addresses from: whoever has one of these is a pod, known or not.
+    pub pod_prefixes: Vec<Prefix>,
 }
 
 /// Something with addresses of its own behind a port of a node: a pod, a VM, a container.

@@ -102,6 +102,8 @@ pub struct PortMatch {
 /// Matches a connection by its peer and its destination port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rule {
+    /// What answers call the rule; empty when it has no name. Decides nothing.
+    pub name: String,
     pub action: Action,
     /// Names of address sets; `None` is every address, an empty list none.
     pub peers: Option<Vec<String>>,

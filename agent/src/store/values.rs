@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::Limits;
 use crate::{
     model::{
-        Action, AddressSet, BackendSet, Frontend, Key, Node, Policy, Protocol, Resource, Rule,
-        Service, Tier, Workload,
+        Action, AddressSet, BackendSet, Frontend, Key, Node, Policy, Prefix, Protocol, Resource,
+        Rule, Service, Tier, Workload,
     },
     refusal::Refusal,
 };
@@ -41,6 +41,8 @@ impl Check<'_> {
         let limit = self.limits.addresses_per_node;
         self.limit("addresses", node.addresses.len(), "addresses_per_node", limit);
         self.addresses("addresses", &node.addresses);
+        self.limit("pod_prefixes", node.pod_prefixes.len(), "addresses_per_node", limit);
+        self.prefixes("pod_prefixes", &node.pod_prefixes);
     }
 
     fn workload(&mut self, workload: &Workload) {
@@ -54,11 +56,7 @@ impl Check<'_> {
         let limit = self.limits.prefixes_per_address_set;
         for (field, prefixes) in [("prefixes", &set.prefixes), ("except", &set.except)] {
             self.limit(field, prefixes.len(), "prefixes_per_address_set", limit);
-            for (index, prefix) in prefixes.iter().enumerate() {
-                if mapped(prefix.net().addr()) {
-                    self.refuse(format!("{field}[{index}]"), MAPPED);
-                }
-            }
+            self.prefixes(field, prefixes);
         }
     }
 
@@ -79,6 +77,7 @@ impl Check<'_> {
         if tier == Tier::Network && rule.action != Action::Accept {
             self.refuse(format!("{path}.action"), "rules of the network tier can only accept");
         }
+        self.limit(&format!("{path}.name"), rule.name.len(), "name_bytes", self.limits.name_bytes);
         let peers = rule.peers.as_ref().map_or(0, Vec::len);
         let limit = self.limits.peers_per_rule;
         self.limit(&format!("{path}.peer_sets.names"), peers, "peers_per_rule", limit);
@@ -131,6 +130,14 @@ impl Check<'_> {
     fn limit(&mut self, field: &str, actual: usize, name: &str, limit: usize) {
         if actual > limit {
             self.refuse(field, format!("{actual} exceeds the limit {name} of {limit}"));
+        }
+    }
+
+    fn prefixes(&mut self, field: &str, prefixes: &[Prefix]) {
+        for (index, prefix) in prefixes.iter().enumerate() {
+            if mapped(prefix.net().addr()) {
+                self.refuse(format!("{field}[{index}]"), MAPPED);
+            }
         }
     }
 

@@ -51,6 +51,7 @@ fn guard(change: impl Fn(&mut Policy)) -> Resource {
         priority: 0,
         subjects: vec!["webs".into()],
         ingress: Some(vec![Rule {
+            name: String::new(),
             action: Action::Deny,
             peers: Some(vec!["others".into()]),
             ports: Some(vec![ports]),
@@ -117,6 +118,11 @@ fn epochs_move_with_what_concerns_them() {
             [false, true, false],
         ),
         ("another tier", Box::new(put(guard(|it| it.tier = Tier::Baseline))), [false, true, false]),
+        (
+            "a rule's name alone",
+            Box::new(put(guard_rule(|it| it.name = "other".into()))),
+            [false; 3],
+        ),
         ("a priority alone", Box::new(put(guard(|it| it.priority = 7))), [false; 3]),
         (
             "the other direction",

@@ -34,6 +34,7 @@ pub fn node(name: &str, zone: &str, addresses: &[&str]) -> Resource {
         zone: zone.into(),
         region: String::new(),
         labels: BTreeMap::new(),
+        pod_prefixes: Vec::new(),
     })
 }
 
@@ -59,7 +60,12 @@ pub fn admit(name: &str, subject: &str, peers: &[&str]) -> Resource {
         tier: Tier::Network,
         priority: 0,
         subjects: vec![subject.into()],
-        ingress: Some(vec![Rule { action: Action::Accept, peers, ports: None }]),
+        ingress: Some(vec![Rule {
+            name: String::new(),
+            action: Action::Accept,
+            peers,
+            ports: None,
+        }]),
         egress: None,
     })
 }
@@ -193,7 +199,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 fn any_rule() -> impl Strategy<Value = Rule> {
     let action = select(vec![Action::Accept, Action::Deny, Action::Pass]);
     (action, option::weighted(0.8, any_sets(0..3)), option::of(vec(any_ports(), 0..4)))
-        .prop_map(|(action, peers, ports)| Rule { action, peers, ports })
+        .prop_map(|(action, peers, ports)| Rule { name: String::new(), action, peers, ports })
 }
 
 fn any_ports() -> impl Strategy<Value = PortMatch> {

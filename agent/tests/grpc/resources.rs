@@ -10,6 +10,7 @@ pub fn node(name: &str) -> Resource {
         name: name.into(),
         addresses: vec!["192.0.2.1".into(), "2001:db8::1".into()],
         zone: "zone-1".into(),
+        pod_prefixes: vec!["10.0.1.0/24".into(), "fd00:1::/64".into()],
         ..Default::default()
     }))
 }
@@ -53,6 +54,7 @@ pub fn rule(peer: &str, matches: Vec<v1::PortMatch>) -> v1::Rule {
         action: v1::Action::Accept.into(),
         peers: Some(v1::rule::Peers::PeerSets(v1::AddressSetNames { names: vec![peer.into()] })),
         traffic: Some(v1::rule::Traffic::PortMatches(v1::PortMatches { matches })),
+        name: "from-peer".into(),
     }
 }
 

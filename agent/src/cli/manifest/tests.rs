@@ -81,7 +81,8 @@ priority: 7
 subjects: [web]
 ingress:
   rules:
-  - action: ACCEPT
+  - name: from-clients
+    action: ACCEPT
     peerSets: {names: [clients]}
     portMatches: {matches: [{protocol: TCP, first: 80}, {protocol: UDP, first: 1, last: 9}]}
 egress: {rules: [{action: ACCEPT, anyPeer: {}, anyTraffic: {}}]}
