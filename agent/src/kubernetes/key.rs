@@ -1,0 +1,123 @@
+//! What objects are: their kinds, and the names they go by.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{ObjectError, names::bounded};
+
+/// The kinds that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    Node,
+    Namespace,
+    Pod,
+    NetworkPolicy,
+    ClusterNetworkPolicy,
+    AdminNetworkPolicy,
+    BaselineAdminNetworkPolicy,
+}
+
+/// What an object is called by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    pub kind: ObjectKind,
+    /// Empty for kinds that belong to the whole cluster.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl ObjectKind {
+    pub const ALL: [Self; 7] = [
+        Self::Node,
+        Self::Namespace,
+        Self::Pod,
+        Self::NetworkPolicy,
+        Self::ClusterNetworkPolicy,
+        Self::AdminNetworkPolicy,
+        Self::BaselineAdminNetworkPolicy,
+    ];
+
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Node | Self::Namespace | Self::Pod => "v1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
+            Self::AdminNetworkPolicy | Self::BaselineAdminNetworkPolicy => {
+                "policy.networking.k8s.io/v1alpha1"
+            }
+        }
+    }
+
+    pub const fn namespaced(self) -> bool {
+        matches!(self, Self::Pod | Self::NetworkPolicy)
+    }
+}
+
+impl ObjectKey {
+    /// The name of the policy that is made of the policy object of this key; where named ports
+    /// split it into several, `#` and a number follow.
+    pub fn policy_name(&self) -> String {
+        let kind = self.kind.to_string().to_lowercase();
+        bounded(match self.namespace.as_str() {
+            "" => format!("{kind}/{}", self.name),
+            namespace => format!("{kind}/{namespace}/{}", self.name),
+        })
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {:?}", self.kind, self.name),
+            namespace => write!(f, "{} {:?}", self.kind, format!("{namespace}/{}", self.name)),
+        }
+    }
+}
+
+/// Reads what a document says it is.
+pub(super) fn identity(document: &Value) -> Result<ObjectKey, ObjectError> {
+    let fields = match document {
+        Value::Object(fields) => fields,
+        Value::Array(_) => return Err(ObjectError::NotAnObject("a list")),
+        Value::Null => return Err(ObjectError::NotAnObject("empty")),
+        _ => return Err(ObjectError::NotAnObject("a plain value")),
+    };
+    let metadata = fields.get("metadata").unwrap_or(&Value::Null);
+    let api_version = text(fields.get("apiVersion"), "apiVersion")?;
+    let kind = text(fields.get("kind"), "kind")?;
+    let known = ObjectKind::ALL.into_iter();
+    let mut known = known.filter(|it| it.api_version() == api_version && it.to_string() == kind);
+    let Some(kind) = known.next() else {
+        return Err(ObjectError::UnknownKind { api_version, kind });
+    };
+    let name = text(metadata.get("name"), "metadata.name")?;
+    let namespace = match metadata.get("namespace") {
+        _ if !kind.namespaced() => String::new(),
+        None | Some(Value::Null) => DEFAULT_NAMESPACE.to_owned(),
+        namespace => text(namespace, "metadata.namespace")?,
+    };
+    Ok(ObjectKey { kind, namespace, name })
+}
+
+fn text(value: Option<&Value>, field: &str) -> Result<String, ObjectError> {
+    let refuse = |reason: &str| {
+        let (field, reason) = (field.to_owned(), reason.to_owned());
+        Err(ObjectError::Identity { field, reason })
+    };
+    match value {
+        None | Some(Value::Null) => refuse("is missing"),
+        Some(Value::String(text)) if text.is_empty() => refuse("is empty"),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => refuse("is not a text"),
+    }
+}
+
+/// Where `kubectl` puts what names no namespace.
+const DEFAULT_NAMESPACE: &str = "default";
