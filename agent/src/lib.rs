@@ -1,10 +1,12 @@
 //! The ZoneGate agent as a library: sources send transactions to one store, which compiles them
 //! into an [`image::Image`] and has the maps hold it.
 
+pub mod check;
 pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod dataplane;
+pub mod documents;
 pub mod grpc;
 pub mod image;
 pub mod kubernetes;

@@ -29,6 +29,11 @@ pub enum CliError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Agent(#[from] RuntimeError),
+    /// Files of `check` that cannot be used.
+    #[error("{0}")]
+    Objects(String),
+    #[error(transparent)]
+    Check(#[from] crate::check::CheckError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot write the output: {0}")]

@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod check;
 mod client;
 mod delete;
 mod error;
@@ -55,6 +56,8 @@ struct Cli {
 enum Command {
     /// Runs the node's agent in the foreground
     Agent(agent::AgentArguments),
+    /// Says what becomes of connections, from Kubernetes objects alone
+    Check(check::CheckArguments),
     #[command(flatten)]
     Ask(Question),
 }
@@ -78,6 +81,11 @@ enum Question {
 fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.command {
         Command::Agent(arguments) => agent::run(arguments, cli.socket.as_deref()),
+        Command::Check(arguments) => {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            check::run(arguments, &mut out)?;
+            Ok(out.flush()?)
+        }
         Command::Ask(question) => {
             let socket = cli.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

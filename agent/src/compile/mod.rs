@@ -18,6 +18,7 @@ mod classes;
 mod conflicts;
 mod digest;
 mod epochs;
+mod explain;
 mod ids;
 mod limits;
 mod maglev;
@@ -45,7 +46,12 @@ use self::{
     rows::{EndpointRows, Rows},
     sets::Selection,
 };
-pub use self::{ids::Ids, limits::Limits};
+pub use self::{
+    explain::{Connection, Decision, explain},
+    ids::Ids,
+    limits::Limits,
+    tiers::Direction,
+};
 use crate::{
     image::{Image, Port},
     model::{AddressSet, Key, Kind, Workload, World},

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::{ports::Ports, sets::Selection};
 use crate::model::{Action, Policy, Rule, Tier};
 
+/// Which way a connection goes, as the workload that is judged sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub enum Direction {
     Ingress,
     Egress,
 }

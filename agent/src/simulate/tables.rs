@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -14,7 +15,7 @@ use abi::{
     port::Port,
     table::{BLOCK_WORDS, Block, Table},
 };
-use datapath::Tables;
+use datapath::{Address, Context, Hook, Tables, V4, V6};
 
 use crate::image::Image;
 
@@ -87,6 +88,16 @@ impl SimulatedTables {
     /// The interface that a local endpoint's port is given.
     pub fn interface(endpoint: u16) -> u32 {
         FIRST_INTERFACE + u32::from(endpoint)
+    }
+
+    /// The class of an address, as the programs find it.
+    pub fn class(&self, address: IpAddr) -> Option<u32> {
+        let context = Context::new(Hook::UplinkIngress, 0, self).ok()?;
+        let leaf = match address {
+            IpAddr::V4(address) => V4::new(address.octets()).leaf(&context),
+            IpAddr::V6(address) => V6::new(address.octets()).leaf(&context),
+        };
+        leaf.map(Leaf::class)
     }
 
     /// Moves the clock.

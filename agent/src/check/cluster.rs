@@ -1,0 +1,150 @@
+//! Who is where: the objects of a cluster, translated.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use k8s_openapi::api::core::v1;
+use serde_json::Value;
+
+use crate::{
+    kubernetes::{Change, Object, ObjectError, Problem, Translator},
+    model::World,
+};
+
+/// A cluster as its objects describe it.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    pub world: World,
+    /// What the translation had to leave out, and why.
+    pub problems: Vec<Problem>,
+    /// By `namespace/name`.
+    pods: BTreeMap<String, Pod>,
+    places: BTreeMap<IpAddr, Place>,
+}
+
+#[derive(Debug)]
+struct Pod {
+    node: String,
+    host_network: bool,
+    addresses: Vec<IpAddr>,
+}
+
+/// Whose an address is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Workload { name: String, node: String },
+    Node(String),
+    Outside,
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub addresses: Vec<IpAddr>,
+    pub place: Place,
+}
+
+impl Cluster {
+    /// Translates documents, each one object.
+    pub fn new(documents: &[Value]) -> Result<Self, ObjectError> {
+        let mut cluster = Self::default();
+        let mut changes = Vec::new();
+        for document in documents {
+            for object in Object::parse_many(document.clone()) {
+                match object {
+                    // Manifests hold much that says nothing of packets.
+                    Err(ObjectError::UnknownKind { .. }) => {}
+                    object => changes.push(Change::Upsert(object?)),
+                }
+            }
+            cluster.note_pods(document);
+        }
+        let outcome = Translator::default().apply(changes);
+        for resource in outcome.upserts {
+            cluster.world.upsert(resource);
+        }
+        cluster.problems = outcome.problems;
+        cluster.name_places();
+        Ok(cluster)
+    }
+
+    /// The end that a probe names `namespace/pod` or by address.
+    pub fn end(&self, text: &str) -> Result<End, String> {
+        if let Ok(address) = text.parse() {
+            let place = self.places.get(&address).cloned().unwrap_or(Place::Outside);
+            return Ok(End { addresses: vec![address], place });
+        }
+        let pod = self.pods.get(text).ok_or_else(|| {
+            format!("{text:?} is neither an address nor a pod (namespace/name) of the objects")
+        })?;
+        if pod.addresses.is_empty() {
+            return Err(format!("the pod {text} has no address (status.podIPs)"));
+        }
+        let node = pod.node.clone();
+        let place = if pod.host_network {
+            Place::Node(node)
+        } else {
+            Place::Workload { name: text.to_owned(), node }
+        };
+        Ok(End { addresses: pod.addresses.clone(), place })
+    }
+
+    pub fn place(&self, address: IpAddr) -> Place {
+        self.places.get(&address).cloned().unwrap_or(Place::Outside)
+    }
+
+    /// Pods with addresses of their own, by name.
+    pub fn workloads(&self) -> impl Iterator<Item = &str> {
+        self.world.workloads.keys().map(String::as_str)
+    }
+
+    /// Pods that share their node's addresses are not the translation's business, but probes
+    /// name them.
+    fn note_pods(&mut self, document: &Value) {
+        let items = document.get("items").and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            self.note_pods(item);
+        }
+        if document.get("kind").and_then(Value::as_str) != Some("Pod") {
+            return;
+        }
+        let Ok(pod) = serde_json::from_value::<v1::Pod>(document.clone()) else { return };
+        let (spec, status) = (pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
+        let texts = status.pod_ips.into_iter().flatten().map(|it| it.ip).chain(status.pod_ip);
+        let addresses: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+        let namespace = pod.metadata.namespace.unwrap_or_else(|| "default".to_owned());
+        let name = format!("{namespace}/{}", pod.metadata.name.unwrap_or_default());
+        let pod = Pod {
+            node: spec.node_name.unwrap_or_default(),
+            host_network: spec.host_network.unwrap_or_default(),
+            addresses: addresses.into_iter().collect(),
+        };
+        self.pods.insert(name, pod);
+    }
+
+    fn name_places(&mut self) {
+        // A pod on its node's network may be all that says what the node's address is.
+        for pod in self.pods.values_mut().filter(|pod| pod.host_network) {
+            let Some(node) = self.world.nodes.get_mut(&pod.node) else { continue };
+            for address in &pod.addresses {
+                if !node.addresses.contains(address) {
+                    node.addresses.push(*address);
+                }
+            }
+            if pod.addresses.is_empty() {
+                pod.addresses.clone_from(&node.addresses);
+            }
+        }
+        for node in self.world.nodes.values() {
+            let place = Place::Node(node.name.clone());
+            self.places.extend(node.addresses.iter().map(|address| (*address, place.clone())));
+        }
+        for workload in self.world.workloads.values() {
+            let (name, node) = (workload.name.clone(), workload.node.clone());
+            let place = Place::Workload { name, node };
+            self.places.extend(workload.addresses.iter().map(|address| (*address, place.clone())));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One node of the cluster, simulated.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use datapath::{Hook, Verdict};
+
+use abi::{record::Endpoint, table::Table};
+
+use super::{
+    Reach,
+    frames::{Traffic, first_packet},
+};
+use crate::{
+    compile::{self, Compiler, Direction},
+    image::Image,
+    model::World,
+    refusal::Refusal,
+    simulate::{self, SimulatedTables},
+};
+
+/// The index of every uplink.
+const UPLINK: u32 = 1;
+
+/// A node's tables, as the compiler fills them.
+pub struct Node {
+    image: Image,
+    tables: SimulatedTables,
+    /// Endpoint ids of local workloads.
+    endpoints: BTreeMap<String, u16>,
+}
+
+/// Where a packet shows up on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At<'w> {
+    Uplink,
+    From(&'w str),
+    To(&'w str),
+}
+
+impl Node {
+    pub fn new(name: &str, world: &World) -> Result<Self, Vec<Refusal>> {
+        let mut compiler = Compiler::new(name.to_owned(), compile::Limits::default());
+        let image = compiler.compile(world)?;
+        let ports = image.ports.iter();
+        let endpoints = ports.map(|(id, port)| (port.workload.clone(), *id)).collect();
+        let tables = SimulatedTables::new(&image);
+        Ok(Self { image, tables, endpoints })
+    }
+
+    /// Forgets every flow: the next packet is a first one.
+    pub fn forget_flows(&self) {
+        self.tables.forget_flows();
+    }
+
+    /// What a local workload's rows grant to a peer; `None` for other workloads.
+    pub fn granted(&self, workload: &str, direction: Direction, peer: IpAddr) -> Option<Reach> {
+        let endpoint: Endpoint =
+            self.image.record(Table::Endpoints, u32::from(*self.endpoints.get(workload)?));
+        let row = match direction {
+            Direction::Ingress => endpoint.ingress_row,
+            Direction::Egress => endpoint.egress_row,
+        };
+        Some(Reach::of_row(&self.image, row, self.tables.class(peer)?))
+    }
+
+    /// What the programs say of the first packet of a connection, at one of their hooks.
+    pub fn judge(
+        &self,
+        at: At<'_>,
+        source: IpAddr,
+        destination: IpAddr,
+        traffic: Traffic,
+    ) -> Verdict {
+        let port = |workload| {
+            let endpoint = self.endpoints.get(workload).copied().unwrap_or_default();
+            SimulatedTables::interface(endpoint)
+        };
+        let (hook, interface) = match at {
+            At::Uplink => (Hook::UplinkIngress, UPLINK),
+            At::From(workload) => (Hook::WorkloadIngress, port(workload)),
+            At::To(workload) => (Hook::WorkloadEgress, port(workload)),
+        };
+        match first_packet(source, destination, traffic) {
+            Some(mut frame) => simulate::send(&self.tables, hook, interface, &mut frame),
+            None => Verdict::Pass(abi::reason::PassReason::NotOurs),
+        }
+    }
+}
