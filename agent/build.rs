@@ -1,8 +1,8 @@
 //! Builds the kernel programs from source, so that the binary can embed them.
 //!
 //! `core` for the BPF target comes from whichever toolchain has it: Debian's rustc-web with
-//! libstd-rust-web-dev-bpf, or nightly with rust-src. Two objects are made: the programs, and
-//! the same with diagnostics (feature `log`).
+//! libstd-rust-web-dev-bpf, or nightly with rust-src. Three objects are made: the programs, the
+//! same with diagnostics (feature `log`), and what `zonegate bench` puts before them.
 
 use std::{
     env, fs, io,
@@ -10,9 +10,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// The objects, by file name in `OUT_DIR`, and the features they are built with.
-const OBJECTS: [(&str, &[&str]); 2] =
-    [("zonegate.bpf.o", &[]), ("zonegate-log.bpf.o", &["--features", "log"])];
+/// The objects: file name in `OUT_DIR`, binary, and the features it is built with.
+const OBJECTS: [(&str, &str, &[&str]); 3] = [
+    ("zonegate.bpf.o", "zonegate-bpf", &[]),
+    ("zonegate-log.bpf.o", "zonegate-bpf", &["--features", "log"]),
+    ("zonegate-bench.bpf.o", "zonegate-bench-bpf", &[]),
+];
 
 fn main() -> ExitCode {
     match build() {
@@ -69,11 +72,11 @@ fn build() -> Result<(), Error> {
     let linker = find_linker().ok_or(Error::NoLinker)?;
     let target_dir = out.join("bpf-target");
 
-    for (object, features) in OBJECTS {
+    for (object, binary, features) in OBJECTS {
         let mut command = toolchain.cargo();
         command
             .args(["build", "--locked", "--profile", "bpf", "--package", "zonegate-programs"])
-            .args(["--target", target])
+            .args(["--bin", binary, "--target", target])
             .args(features)
             .args(toolchain.arguments())
             .arg("--manifest-path")
@@ -81,7 +84,7 @@ fn build() -> Result<(), Error> {
             .arg("--target-dir")
             .arg(&target_dir)
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker));
-        let built = target_dir.join(target).join("bpf/zonegate-bpf");
+        let built = target_dir.join(target).join("bpf").join(binary);
         run(&mut command)?;
         let copy = out.join(object);
         fs::copy(&built, &copy).map_err(|error| Error::Io(built, error))?;

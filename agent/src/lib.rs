@@ -1,6 +1,7 @@
 //! The ZoneGate agent as a library: sources send transactions to one store, which compiles them
 //! into an [`image::Image`] and has the maps hold it.
 
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod compile;

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use super::manifest::ManifestError;
-use crate::{config::ConfigError, runtime::RuntimeError};
+use crate::{bench::BenchError, config::ConfigError, runtime::RuntimeError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,8 @@ pub enum CliError {
     Objects(String),
     #[error(transparent)]
     Check(#[from] crate::check::CheckError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot write the output: {0}")]

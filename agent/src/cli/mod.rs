@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod bench;
 mod check;
 mod client;
 mod delete;
@@ -58,6 +59,9 @@ enum Command {
     Agent(agent::AgentArguments),
     /// Says what becomes of connections, from Kubernetes objects alone
     Check(check::CheckArguments),
+    /// Measures what packets cost on this machine
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     #[command(flatten)]
     Ask(Question),
 }
@@ -86,6 +90,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             check::run(arguments, &mut out)?;
             Ok(out.flush()?)
         }
+        Command::Bench(command) => bench::run(command),
         Command::Ask(question) => {
             let socket = cli.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

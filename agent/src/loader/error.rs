@@ -40,4 +40,6 @@ pub enum LoadError {
     Thread(io::Error),
     #[error("cannot read the programs' log: {0}")]
     Log(String),
+    #[error("cannot run {program} on a test packet: {source}")]
+    TestRun { program: &'static str, source: Box<aya::programs::ProgramError> },
 }

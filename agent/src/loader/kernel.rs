@@ -32,28 +32,13 @@ impl Kernel {
     /// Nothing was detached or changed by then, except that some interfaces may run the new
     /// programs already.
     pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
-        config.check()?;
-        // libbpf complains of pins that are not there yet; what matters comes back as an error.
-        libbpf_rs::set_print(None);
-        let lock = Lock::acquire(&config.bpffs)?;
-        for directory in [config.maps(), config.sets(), config.links()] {
-            fs::create_dir_all(&directory)
-                .map_err(|source| LoadError::Directory { path: directory, source })?;
-        }
+        let lock = prepare(config)?;
         let maps = config.maps();
-        for shape in layout::shapes(config) {
-            shape.check_pinned(&maps)?;
-            if Keyed::OWN.iter().any(|keyed| keyed.map_name() == shape.name) {
-                shape.create_own(&maps)?;
-            }
-        }
         let mut attacher = Attacher::new(ProgramSet::load(config)?, config);
         let log = config.log.then(|| ProgramLog::new(&mut attacher)).transpose()?;
 
         let jiffies = Arc::new(Jiffies::new()?);
-        let backing = KernelMaps::open(&maps)?;
-        adopt::adopt(&backing, config, &jiffies)?;
-        let mut tables = Tables::adopt(backing);
+        let mut tables = open_tables(config, &jiffies)?;
         tables.settle();
 
         let flows = Arc::new(KernelMaps::flows(&maps)?);
@@ -88,6 +73,36 @@ impl Kernel {
         );
         Ok(Self { tables, guard: KernelGuard { _watcher: watcher, _lock: lock } })
     }
+}
+
+/// Locks and fills the directory, as far as no program does it.
+pub(super) fn prepare(config: &KernelConfig) -> Result<Lock, LoadError> {
+    config.check()?;
+    // libbpf complains of pins that are not there yet; what matters comes back as an error.
+    libbpf_rs::set_print(None);
+    let lock = Lock::acquire(&config.bpffs)?;
+    for directory in [config.maps(), config.sets(), config.links()] {
+        fs::create_dir_all(&directory)
+            .map_err(|source| LoadError::Directory { path: directory, source })?;
+    }
+    let maps = config.maps();
+    for shape in layout::shapes(config) {
+        shape.check_pinned(&maps)?;
+        if Keyed::OWN.iter().any(|keyed| keyed.map_name() == shape.name) {
+            shape.create_own(&maps)?;
+        }
+    }
+    Ok(lock)
+}
+
+/// The pinned tables, with a control record of ours.
+pub(super) fn open_tables(
+    config: &KernelConfig,
+    jiffies: &Jiffies,
+) -> Result<Tables<KernelMaps>, LoadError> {
+    let backing = KernelMaps::open(&config.maps())?;
+    adopt::adopt(&backing, config, jiffies)?;
+    Ok(Tables::adopt(backing))
 }
 
 /// Keeps links, neighbours and flows followed, and the directory locked.

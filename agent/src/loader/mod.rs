@@ -23,6 +23,8 @@ mod log;
 mod object;
 mod pins;
 mod programs;
+mod prologue;
+mod rig;
 mod teardown;
 
 pub use attach::{Attacher, Role};
@@ -31,4 +33,6 @@ pub use error::LoadError;
 pub use kernel::{Kernel, KernelGuard};
 pub use log::{INTERVAL as LOG_INTERVAL, ProgramLog};
 pub use object::bytes as object_bytes;
+pub use prologue::{HookType, Prologue};
+pub use rig::Rig;
 pub use teardown::teardown;

@@ -99,13 +99,13 @@ fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
     Ok(ebpf)
 }
 
-fn program_fd(ebpf: &Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
+pub(super) fn program_fd(ebpf: &Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
     let error = |source| LoadError::Program { program: name.to_owned(), source: Box::new(source) };
     let program = ebpf.program(name).ok_or(LoadError::MissingProgram(name))?;
     program.fd().map_err(error)?.try_clone().map_err(|source| error(source.into()))
 }
 
-fn set_tail_call(
+pub(super) fn set_tail_call(
     ebpf: &mut Ebpf,
     map: &str,
     slot: u32,

@@ -70,6 +70,11 @@ impl KernelMaps {
         Ok(Ports::new(mapping(directory, Ports::NAME)?))
     }
 
+    /// Any other pinned array whose values are whole words.
+    pub fn array(directory: &Path, name: &'static str) -> Result<Mapping, MapError> {
+        mapping(directory, name)
+    }
+
     /// Writes the whole control record of maps that are new; the ABI version comes last, so that
     /// a half-written record is not taken for a whole one.
     pub fn initialise(&self, control: &Control) {

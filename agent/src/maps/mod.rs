@@ -23,11 +23,13 @@ mod tables;
 
 pub use backing::{Backing, Field};
 pub use commit::Tables;
+pub use counters::Counters;
 pub use error::MapError;
 pub use flows::FlowTables;
 pub use jiffies::Jiffies;
 pub use kernel::{ControlRecord, KernelMaps};
 pub use keyed::{Entries, Keyed};
+pub use mapping::Mapping;
 pub use memory::MemoryTables;
 pub use next_hops::NextHops;
 pub use ports::Ports;

@@ -1,0 +1,195 @@
+//! The frames that the prologue restores.
+
+use std::net::{IpAddr, SocketAddr};
+
+use abi::bench::{FIRST_PORT, FRAME, FRAME_WORDS, PORT_BITS, Setup, shape, word_offset};
+
+use super::world::{CLIENT4, CLIENT6};
+
+/// TCP segments between a client and a server, of any of many flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    pub direction: Direction,
+    /// The first server, and the port of all.
+    pub server: SocketAddr,
+    /// Of TCP.
+    pub flags: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+pub const SYN: u8 = 0x02;
+pub const ACK: u8 = 0x10;
+
+impl Packet {
+    /// What the prologue needs to know: `flows` is the length of the list of flows, 0 for packets
+    /// that are all of new flows, from number `next` on.
+    pub fn setup(&self, flows: u32, next: u64) -> Setup {
+        let frame = self.frame();
+        let word = |index| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&frame[word_offset(index)..][..8]);
+            u64::from_ne_bytes(bytes)
+        };
+        let words: [u64; FRAME_WORDS] = std::array::from_fn(word);
+        Setup {
+            frame: words,
+            next,
+            flows,
+            shape: match (self.server, self.direction) {
+                (SocketAddr::V4(_), Direction::ToServer) => shape::V4_TO_SERVER,
+                (SocketAddr::V4(_), Direction::ToClient) => shape::V4_TO_CLIENT,
+                (SocketAddr::V6(_), Direction::ToServer) => shape::V6_TO_SERVER,
+                (SocketAddr::V6(_), Direction::ToClient) => shape::V6_TO_CLIENT,
+            },
+            client: low_half(self.client()),
+            server: low_half(self.server.ip()),
+            ..Setup::default()
+        }
+    }
+
+    /// The first client.
+    fn client(&self) -> IpAddr {
+        if self.server.is_ipv4() { CLIENT4 } else { CLIENT6 }
+    }
+
+    /// The frame of the first flow. Checksums are zero: nothing here verifies them, and updating
+    /// them costs the same.
+    fn frame(&self) -> [u8; FRAME] {
+        let client = SocketAddr::new(self.client(), FIRST_PORT);
+        let (source, destination) = match self.direction {
+            Direction::ToServer => (client, self.server),
+            Direction::ToClient => (self.server, client),
+        };
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        let length = FRAME - ETHERNET;
+        match (source.ip(), destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                bytes.extend([0x08, 0x00, 0x45, 0, 0, length as u8, 0, 0, 0x40, 0]);
+                bytes.extend([HOP_LIMIT, TCP, 0, 0]);
+                bytes.extend(source.octets().into_iter().chain(destination.octets()));
+            }
+            (source, destination) => {
+                bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (length - IPV6) as u8]);
+                bytes.extend([TCP, HOP_LIMIT]);
+                for address in [source, destination] {
+                    let IpAddr::V6(address) = address else { continue };
+                    bytes.extend(address.octets());
+                }
+            }
+        }
+        bytes.extend(
+            source.port().to_be_bytes().into_iter().chain(destination.port().to_be_bytes()),
+        );
+        bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
+        let mut frame = [0; FRAME];
+        frame[..bytes.len()].copy_from_slice(&bytes);
+        frame
+    }
+}
+
+/// The number of the flow that has this client.
+pub fn flow_of(client: SocketAddr) -> u32 {
+    let first = if client.is_ipv4() { CLIENT4 } else { CLIENT6 };
+    let address = low_half(client.ip()).wrapping_sub(low_half(first));
+    address << PORT_BITS | u32::from(client.port()) & ((1 << PORT_BITS) - 1)
+}
+
+/// The last 32 bits of an address.
+fn low_half(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => address.to_bits() as u32,
+    }
+}
+
+const ETHERNET: usize = 14;
+const IPV6: usize = 40;
+const TCP: u8 = 6;
+const HOP_LIMIT: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use datapath::{Address, Packet as Frame, Unit, V4, V6, parse};
+
+    use super::*;
+    use crate::bench::world::{SERVICE4, SERVICE6, WORKLOAD4, WORKLOAD6};
+
+    /// As the kernel's programs see a frame.
+    struct Bytes([u8; FRAME]);
+
+    impl Frame for Bytes {
+        fn len(&self) -> u32 {
+            FRAME as u32
+        }
+
+        fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+            let bytes = self.0.get(offset as usize..)?.get(..size_of::<U>())?;
+            // SAFETY: as many bytes as an unsigned integer has, of which any are valid.
+            Some(unsafe { bytes.as_ptr().cast::<U>().read_unaligned() })
+        }
+
+        fn store<U: Unit>(&mut self, _: u32, _: U) -> bool {
+            false
+        }
+
+        fn update_checksum(&mut self, _: u32, _: u16, _: datapath::Field, _: bool) -> bool {
+            false
+        }
+
+        fn resize(&mut self, _: u32) -> bool {
+            false
+        }
+    }
+
+    fn parsed<A: Address>(packet: Packet) -> parse::Parsed<A> {
+        parse::packet::<A, _>(&Bytes(packet.frame()), ETHERNET as u32).unwrap()
+    }
+
+    #[test]
+    fn frames_are_what_the_datapath_takes_them_for() {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let packet = |server| Packet { direction, server, flags: SYN };
+            let four = parsed::<V4>(packet(SERVICE4));
+            assert_eq!((four.kind, four.tcp_flags, four.ttl), (parse::Kind::Flow, SYN, 64));
+            assert_eq!((four.network, four.transport), (14, 34));
+            let six = parsed::<V6>(packet(SERVICE6));
+            assert_eq!((six.kind, six.tcp_flags, six.ttl), (parse::Kind::Flow, SYN, 64));
+            assert_eq!((six.network, six.transport), (14, 54));
+            let port = match direction {
+                Direction::ToServer => [four.tuple.destination_port, six.tuple.destination_port],
+                Direction::ToClient => [four.tuple.source_port, six.tuple.source_port],
+            };
+            assert_eq!(port.map(|port| port.number()), [80, 80]);
+        }
+    }
+
+    #[test]
+    fn the_words_are_the_frame() {
+        for server in [WORKLOAD4, WORKLOAD6] {
+            let packet = Packet { direction: Direction::ToClient, server, flags: ACK };
+            let mut frame = [0; FRAME];
+            for (index, word) in packet.setup(1, 0).frame.into_iter().enumerate() {
+                frame[word_offset(index)..][..8].copy_from_slice(&word.to_ne_bytes());
+            }
+            assert_eq!(frame, packet.frame());
+        }
+    }
+
+    #[test]
+    fn flows_are_known_by_their_clients() {
+        for (client, flow) in [
+            ("198.18.0.0:32768", 0),
+            ("198.18.0.0:32769", 1),
+            ("198.18.0.1:32768", 1 << 14),
+            ("198.19.255.255:49151", (1 << 31) - 1),
+            ("[2001:db8::2]:32771", (2 << 14) + 3),
+        ] {
+            assert_eq!(flow_of(client.parse().unwrap()), flow, "{client}");
+        }
+    }
+}

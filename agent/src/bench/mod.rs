@@ -1,0 +1,22 @@
+//! `zonegate bench`: what packets cost on this machine.
+//!
+//! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
+//! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
+//! method is in docs/performance.md.
+
+mod error;
+mod flows;
+mod frame;
+mod machine;
+mod options;
+mod path;
+mod report;
+mod runner;
+mod scenario;
+mod statistics;
+mod stopwatch;
+mod world;
+
+pub use error::BenchError;
+pub use options::{Output, PathOptions};
+pub use path::run as path;

@@ -1,0 +1,157 @@
+//! `zonegate bench path`: every scenario for every count of flows.
+
+use std::{io::Write, path::Path};
+
+use abi::next_hop::NextHop;
+
+use super::{
+    BenchError, flows,
+    machine::Machine,
+    options::PathOptions,
+    report::{Report, Row},
+    runner::{self, Amount},
+    scenario::{self, GROUPS, Group, NEW, NEW_FRESH, Scenario},
+    statistics::Summary,
+    stopwatch,
+    world::{self, NODE},
+};
+use crate::{
+    compile::{Compiler, Limits},
+    dataplane::Stamp,
+    loader::{KernelConfig, Rig},
+    refusal::Refusal,
+};
+
+/// Measures and prints. Needs root, and no interface; a running agent is not disturbed.
+pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(BenchError::NotRoot);
+    }
+    let (counts, buckets) = (options.flows(), options.table_buckets);
+    if let Some(flows) = counts.iter().copied().find(|flows| *flows > buckets) {
+        return Err(BenchError::TableTooSmall { flows, buckets });
+    }
+    let machine = Machine::this();
+    stopwatch::pin()?;
+    let mut bench = PathBench {
+        rig: filled_rig(buckets)?,
+        buckets,
+        rounds: options.rounds(),
+        packets: options.packets(),
+    };
+    let mut rows = Vec::new();
+    for flows in counts {
+        for group in GROUPS {
+            rows.extend(bench.group(group, flows)?);
+        }
+        rows.push(bench.replacing(flows)?);
+        if flows >= LEAST_FRESH {
+            rows.push(bench.fresh(flows)?);
+        }
+    }
+    let place = |row: &Row| scenario::order().position(|name| name == row.scenario);
+    rows.sort_by_key(|row| (place(row), row.flows));
+    Report { machine, rows }.print(options.output, out)
+}
+
+/// The time of fewer new flows cannot be told from that of the system call.
+const LEAST_FRESH: u32 = 1 << 10;
+
+/// The programs, with the world of the benchmark in their tables.
+fn filled_rig(buckets: u32) -> Result<Rig, BenchError> {
+    let name = format!("zg-bench-{}", std::process::id());
+    let config = KernelConfig {
+        bpffs: Path::new("/sys/fs/bpf").join(name),
+        flow4_buckets: buckets,
+        ..KernelConfig::default()
+    };
+    let mut rig = Rig::open(&config, buckets)?;
+    let world = world::world()
+        .map_err(|error| BenchError::Refused(vec![Refusal::general("world", error.to_string())]))?;
+    let image = Compiler::new(NODE.to_owned(), Limits::default())
+        .compile(&world)
+        .map_err(BenchError::Refused)?;
+    rig.commit(&image, Stamp { lineage: 1, revision: 1 })?;
+    for id in image.next_hops.keys() {
+        rig.set_next_hop(*id, &NEXT_HOP);
+    }
+    Ok(rig)
+}
+
+/// Back out of the interface that test packets seem to come in by: the loopback's index is 1 in
+/// every network namespace.
+const NEXT_HOP: NextHop = NextHop {
+    destination: [2, 0, 0, 0, 0, 3, 1, 0],
+    source: [2, 0, 0, 0, 0, 1, 0, 0],
+    interface: 1,
+    mtu: 1500,
+    padding: 0,
+};
+
+struct PathBench {
+    rig: Rig,
+    buckets: u32,
+    rounds: u32,
+    packets: u32,
+}
+
+impl PathBench {
+    /// The scenarios of a group in turn, round after round.
+    fn group(&mut self, group: &Group, flows: u32) -> Result<Vec<Row>, BenchError> {
+        self.rig.empty_flows(self.buckets);
+        let numbers = flows::open(&mut self.rig, group, flows)?;
+        self.rig.prologue.list_flows(&numbers);
+        let amount = Amount { flows, packets: self.packets.max(flows) };
+        let mut figures = vec![Vec::new(); group.scenarios.len()];
+        for _ in 0..self.rounds {
+            for (scenario, figures) in group.scenarios.iter().zip(&mut figures) {
+                figures.push(runner::measure(&mut self.rig, scenario, amount)?);
+            }
+        }
+        let rows = group.scenarios.iter().zip(figures);
+        Ok(rows.map(|(scenario, figures)| row(scenario, flows, &figures)).collect())
+    }
+
+    /// New flows in a full table with room for `flows`: every packet replaces two entries.
+    fn replacing(&mut self, flows: u32) -> Result<Row, BenchError> {
+        let buckets = self.buckets_for(flows);
+        self.rig.empty_flows(buckets);
+        self.rig.prologue.set_up(&NEW.packet.setup(0, 0));
+        // Sixteen entries for each bucket of four leave none with room.
+        runner::run(&mut self.rig, &NEW, Amount { flows, packets: 8 * buckets })?;
+        let amount = Amount { flows, packets: self.packets };
+        let figures: Vec<f64> = (0..self.rounds)
+            .map(|_| runner::measure_new(&mut self.rig, &NEW, amount, 1, |_| ()))
+            .collect::<Result<_, _>>()?;
+        Ok(row(&NEW, flows, &figures))
+    }
+
+    /// New flows in a table that is empty before the first of `flows`, and half full after the
+    /// last.
+    fn fresh(&mut self, flows: u32) -> Result<Row, BenchError> {
+        let buckets = self.buckets_for(flows);
+        self.rig.empty_flows(buckets);
+        self.rig.prologue.set_up(&NEW_FRESH.packet.setup(0, 0));
+        let batches = (self.packets / flows).clamp(1, MOST_BATCHES);
+        let amount = Amount { flows, packets: flows };
+        let empty = |rig: &Rig| rig.empty_flows(buckets);
+        let figures: Vec<f64> = (0..self.rounds)
+            .map(|_| runner::measure_new(&mut self.rig, &NEW_FRESH, amount, batches, empty))
+            .collect::<Result<_, _>>()?;
+        Ok(row(&NEW_FRESH, flows, &figures))
+    }
+
+    /// A flow has two entries, a bucket room for four: as many buckets as flows are half full.
+    fn buckets_for(&self, flows: u32) -> u32 {
+        flows.max(LEAST_BUCKETS).next_power_of_two().min(self.buckets)
+    }
+}
+
+/// Each has a fixed cost in time, though not in figures.
+const MOST_BATCHES: u32 = 8;
+/// With fewer, a flow would often replace its own other half.
+const LEAST_BUCKETS: u32 = 64;
+
+fn row(scenario: &Scenario, flows: u32, figures: &[f64]) -> Row {
+    Row { scenario: scenario.name, flows, ns: Summary::of(figures), hook: scenario.hook.name() }
+}

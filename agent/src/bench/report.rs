@@ -1,0 +1,134 @@
+//! How figures are printed.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::{BenchError, machine::Machine, options::Output, statistics::Summary};
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Row {
+    pub scenario: &'static str,
+    pub flows: u32,
+    /// Per packet, above an empty program.
+    pub ns: Summary,
+    /// Not part of the JSON: the scenario says it.
+    #[serde(skip)]
+    pub hook: &'static str,
+}
+
+impl Report {
+    pub fn print(&self, output: Output, out: &mut dyn Write) -> Result<(), BenchError> {
+        match output {
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut *out, self)?;
+                writeln!(out)?;
+            }
+            Output::Table => {
+                writeln!(out, "{}", self.machine)?;
+                writeln!(out, "ns per packet above an empty program\n")?;
+                for line in self.table().lines() {
+                    writeln!(out, "{}", line.trim_end())?;
+                }
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(["SCENARIO", "HOOK", "FLOWS", "MEDIAN", "MIN", "MAX"]);
+        for Row { scenario, flows, ns, hook } in &self.rows {
+            let Summary { min, median, max } = ns;
+            let figures = [median, min, max].map(|figure| format!("{figure:.1}"));
+            let texts = [(*scenario).to_owned(), (*hook).to_owned(), flows.to_string()];
+            table.add_row(texts.into_iter().chain(figures));
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 2));
+            if index >= 2 {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let row = |flows, median| Row {
+            scenario: "established",
+            flows,
+            ns: Summary { min: median - 1.0, median, max: median + 100.0 },
+            hook: "uplink ingress (XDP)",
+        };
+        let machine = Machine {
+            cpu: "AMD EPYC".into(),
+            cores: 2,
+            kernel: "6.18.0".into(),
+            date: "2026-01-02T03:04:05Z".into(),
+            governor: None,
+        };
+        Report { machine, rows: vec![row(1, 45.0), row(65_536, 123.4)] }
+    }
+
+    fn printed(output: Output) -> String {
+        let mut out = Vec::new();
+        report().print(output, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_for_people() {
+        let expected = "\
+AMD EPYC, 2 cores, Linux 6.18.0, 2026-01-02T03:04:05Z
+ns per packet above an empty program
+
+SCENARIO     HOOK                  FLOWS  MEDIAN    MIN    MAX
+established  uplink ingress (XDP)      1    45.0   44.0  145.0
+established  uplink ingress (XDP)  65536   123.4  122.4  223.4
+";
+        assert_eq!(printed(Output::Table), expected);
+    }
+
+    #[test]
+    fn the_json_has_these_fields_and_no_others() {
+        let value: serde_json::Value = serde_json::from_str(&printed(Output::Json)).unwrap();
+        let expected = serde_json::json!({
+            "machine": {
+                "cpu": "AMD EPYC",
+                "cores": 2,
+                "kernel": "6.18.0",
+                "date": "2026-01-02T03:04:05Z",
+                "governor": null,
+            },
+            "rows": [
+                {
+                    "scenario": "established",
+                    "flows": 1,
+                    "ns": { "min": 44.0, "median": 45.0, "max": 145.0 },
+                },
+                {
+                    "scenario": "established",
+                    "flows": 65536,
+                    "ns": { "min": 122.4, "median": 123.4, "max": 223.4 },
+                },
+            ],
+        });
+        assert_eq!(value, expected);
+    }
+}

@@ -1,0 +1,48 @@
+//! What is reported of several rounds.
+
+use serde::Serialize;
+
+/// The least, the median and the greatest of some figures, to a tenth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Summary {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+impl Summary {
+    /// Of no figures: zeros.
+    pub fn of(figures: &[f64]) -> Self {
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+        let last = sorted.len().saturating_sub(1);
+        Self {
+            min: tenths(at(0)),
+            median: tenths(f64::midpoint(at(last / 2), at(last.div_ceil(2)))),
+            max: tenths(at(last)),
+        }
+    }
+}
+
+fn tenths(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle_whatever_the_order() {
+        for (figures, min, median, max) in [
+            (&[][..], 0.0, 0.0, 0.0),
+            (&[7.04], 7.0, 7.0, 7.0),
+            (&[9.0, 1.0, 5.0], 1.0, 5.0, 9.0),
+            (&[4.0, 1.0, 100.0, 2.0], 1.0, 3.0, 100.0),
+            (&[-1.26, 0.0, 2.0], -1.3, 0.0, 2.0),
+        ] {
+            assert_eq!(Summary::of(figures), Summary { min, median, max }, "{figures:?}");
+        }
+    }
+}

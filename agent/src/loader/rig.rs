@@ -1,0 +1,114 @@
+//! The datapath on a test bench: loaded, filled by real commits, attached to nothing.
+
+use std::{fs, path::PathBuf, time::Instant};
+
+use abi::{control::Control, next_hop::NextHop};
+
+use super::{
+    config::KernelConfig,
+    error::LoadError,
+    kernel::{open_tables, prepare},
+    programs::{ProgramSet, program_fd},
+    prologue::{HookType, Prologue},
+};
+use crate::{
+    dataplane::{CommitError, Counter, Flow, Stamp},
+    image::Image,
+    maps::{Backing, Counters, FlowTables, Jiffies, KernelMaps, MapError, NextHops, Tables},
+};
+
+/// Programs and maps of their own, beside those of any agent. Nothing ages its flows or follows
+/// links and neighbours.
+///
+/// Programs find their maps by pins. These are removed as soon as all is open, so that even a
+/// process that is killed leaves nothing behind.
+pub struct Rig {
+    set: ProgramSet,
+    pub prologue: Prologue,
+    tables: Tables<KernelMaps>,
+    flows: FlowTables,
+    next_hops: NextHops,
+    counters: Counters,
+    jiffies: Jiffies,
+    /// That each flow table was made with.
+    buckets: u32,
+}
+
+impl Rig {
+    /// Loads everything; `config.bpffs` must not exist, and both flow tables have as many buckets
+    /// as the one of IPv4. `flows` is the longest list of flows that the prologue will be given.
+    pub fn open(config: &KernelConfig, flows: u32) -> Result<Self, LoadError> {
+        let config = &KernelConfig { flow6_buckets: config.flow4_buckets, ..config.clone() };
+        let directory = |source| LoadError::Directory { path: config.bpffs.clone(), source };
+        fs::create_dir(&config.bpffs).map_err(directory)?;
+        let _pins = Pins(config.bpffs.clone());
+        let _lock = prepare(config)?;
+        let set = ProgramSet::load(config)?;
+        let jiffies = Jiffies::new()?;
+        let maps = config.maps();
+        Ok(Self {
+            set,
+            prologue: Prologue::load(&maps, flows)?,
+            tables: open_tables(config, &jiffies)?,
+            flows: KernelMaps::flows(&maps)?,
+            next_hops: KernelMaps::next_hops(&maps)?,
+            counters: KernelMaps::counters(&maps)?,
+            jiffies,
+            buckets: config.flow4_buckets,
+        })
+    }
+
+    pub fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
+        self.tables.commit(image, stamp)
+    }
+
+    pub fn set_next_hop(&self, id: u32, hop: &NextHop) {
+        self.next_hops.write(id, hop);
+    }
+
+    /// Has the prologue go on in one of the programs, or in the empty one.
+    pub fn aim(&mut self, hook: HookType, program: Option<&'static str>) -> Result<(), LoadError> {
+        let program = program.map(|name| program_fd(&self.set.ebpf, name)).transpose()?;
+        self.prologue.aim(hook, program.as_ref())
+    }
+
+    pub fn counters(&self) -> Result<Vec<Counter>, LoadError> {
+        let error = |source| MapError::Read { name: Counters::NAME, source };
+        Ok(self.counters.read().map_err(error)?)
+    }
+
+    /// All live entries of both flow tables.
+    pub fn live_flows(&self) -> Result<Vec<Flow>, LoadError> {
+        let now = self.jiffies.now().map_err(MapError::Clock)?;
+        Ok(self.flows.list(usize::MAX, now, &self.jiffies))
+    }
+
+    /// Empties both flow tables, which use `buckets` buckets from now on: a power of two, at most
+    /// as many as they were made with. No packet may be under way.
+    pub fn empty_flows(&self, buckets: u32) {
+        let maps = self.tables.backing();
+        let control = maps.control();
+        for (table, mask) in
+            [(&self.flows.v4, control.flow4_mask), (&self.flows.v6, control.flow6_mask)]
+        {
+            let bucket = table.entries.words().len() / self.buckets as usize;
+            for index in 0..bucket * (mask as usize + 1) {
+                table.entries.store(index, 0);
+            }
+        }
+        let mask = buckets.min(self.buckets).saturating_sub(1);
+        maps.initialise(&Control { flow4_mask: mask, flow6_mask: mask, ..control });
+    }
+}
+
+/// The directory of the pins, while they are needed.
+struct Pins(PathBuf);
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let Self(directory) = self;
+        if let Err(error) = fs::remove_dir_all(&*directory) {
+            tracing::warn!(%error, path = %directory.display(), "pins are left");
+        }
+    }
+}
