@@ -110,11 +110,13 @@ impl KernelConfig {
         Ok(())
     }
 
-    pub(super) fn maps(&self) -> PathBuf {
+    /// Where the maps are pinned.
+    pub fn maps(&self) -> PathBuf {
         self.bpffs.join("maps")
     }
 
-    pub(super) fn sets(&self) -> PathBuf {
+    /// Where the tail-call maps of each set of programs are pinned.
+    pub fn sets(&self) -> PathBuf {
         self.bpffs.join("sets")
     }
 

@@ -24,23 +24,42 @@ pub struct Kernel {
     pub guard: KernelGuard,
 }
 
+/// Programs and the tables they read, attached to nothing yet.
+pub struct Loaded {
+    pub programs: ProgramSet,
+    pub tables: Tables<KernelMaps>,
+    pub jiffies: Jiffies,
+    lock: Lock,
+}
+
+impl Loaded {
+    /// Loads the programs around the maps that are pinned, or new ones.
+    ///
+    /// # Errors
+    /// Whatever is attached still runs what it ran.
+    pub fn load(config: &KernelConfig) -> Result<Self, LoadError> {
+        let lock = prepare(config)?;
+        let programs = ProgramSet::load(config)?;
+        let jiffies = Jiffies::new()?;
+        let mut tables = open_tables(config, &jiffies)?;
+        tables.settle();
+        Ok(Self { programs, tables, jiffies, lock })
+    }
+}
+
 impl Kernel {
-    /// Loads the programs around the maps that are pinned, or new ones, and attaches them to the
-    /// uplinks and to the ports of what an earlier agent committed.
+    /// Loads the programs, and attaches them to the uplinks and to the ports of what an earlier
+    /// agent committed.
     ///
     /// # Errors
     /// Nothing was detached or changed by then, except that some interfaces may run the new
     /// programs already.
     pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
-        let lock = prepare(config)?;
+        let Loaded { programs, tables, jiffies, lock } = Loaded::load(config)?;
         let maps = config.maps();
-        let mut attacher = Attacher::new(ProgramSet::load(config)?, config);
+        let jiffies = Arc::new(jiffies);
+        let mut attacher = Attacher::new(programs, config);
         let log = config.log.then(|| ProgramLog::new(&mut attacher)).transpose()?;
-
-        let jiffies = Arc::new(Jiffies::new()?);
-        let mut tables = open_tables(config, &jiffies)?;
-        tables.settle();
-
         let flows = Arc::new(KernelMaps::flows(&maps)?);
         let attached = Arc::new(Mutex::new(Vec::new()));
         let held = tables.held().map(|(image, _)| image).unwrap_or_default();
@@ -76,7 +95,7 @@ impl Kernel {
 }
 
 /// Locks and fills the directory, as far as no program does it.
-pub(super) fn prepare(config: &KernelConfig) -> Result<Lock, LoadError> {
+fn prepare(config: &KernelConfig) -> Result<Lock, LoadError> {
     config.check()?;
     // libbpf complains of pins that are not there yet; what matters comes back as an error.
     libbpf_rs::set_print(None);
@@ -96,7 +115,7 @@ pub(super) fn prepare(config: &KernelConfig) -> Result<Lock, LoadError> {
 }
 
 /// The pinned tables, with a control record of ours.
-pub(super) fn open_tables(
+fn open_tables(
     config: &KernelConfig,
     jiffies: &Jiffies,
 ) -> Result<Tables<KernelMaps>, LoadError> {

@@ -47,6 +47,11 @@ impl ProgramSet {
             })
     }
 
+    /// A loaded program.
+    pub fn fd(&self, program: &'static str) -> Result<ProgramFd, LoadError> {
+        program_fd(&self.ebpf, program)
+    }
+
     /// Removes the sets of earlier agents; to be called when no link runs their programs.
     pub fn remove_others(&self) -> Result<(), LoadError> {
         let Some(sets) = self.directory.parent() else { return Ok(()) };

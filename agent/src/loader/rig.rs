@@ -7,7 +7,7 @@ use abi::{control::Control, next_hop::NextHop};
 use super::{
     config::KernelConfig,
     error::LoadError,
-    kernel::{open_tables, prepare},
+    kernel::Loaded,
     programs::{ProgramSet, program_fd},
     prologue::{HookType, Prologue},
 };
@@ -42,14 +42,12 @@ impl Rig {
         let directory = |source| LoadError::Directory { path: config.bpffs.clone(), source };
         fs::create_dir(&config.bpffs).map_err(directory)?;
         let _pins = Pins(config.bpffs.clone());
-        let _lock = prepare(config)?;
-        let set = ProgramSet::load(config)?;
-        let jiffies = Jiffies::new()?;
+        let Loaded { programs, tables, jiffies, .. } = Loaded::load(config)?;
         let maps = config.maps();
         Ok(Self {
-            set,
+            set: programs,
             prologue: Prologue::load(&maps, flows)?,
-            tables: open_tables(config, &jiffies)?,
+            tables,
             flows: KernelMaps::flows(&maps)?,
             next_hops: KernelMaps::next_hops(&maps)?,
             counters: KernelMaps::counters(&maps)?,

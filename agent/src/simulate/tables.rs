@@ -19,7 +19,7 @@ use datapath::{Address, Context, Hook, Tables, V4, V6};
 
 use crate::image::Image;
 
-/// One side of the tables, and empty flow tables.
+/// One side of the tables, and the flow tables.
 pub struct SimulatedTables {
     control: Control,
     blocks: [Vec<Block>; Table::ALL.len()],
@@ -27,6 +27,7 @@ pub struct SimulatedTables {
     prefixes6: BTreeMap<([u8; 16], u8), Leaf>,
     frontends: BTreeMap<FrontendKey, u32>,
     ports: BTreeMap<u16, Port>,
+    next_hops: BTreeMap<u32, NextHop>,
     flows4: Vec<[[AtomicU64; WORDS4]; WAYS]>,
     flows6: Vec<[[AtomicU64; WORDS6]; WAYS]>,
     stats: Vec<[[AtomicU64; 2]; WAYS]>,
@@ -40,18 +41,20 @@ const FIRST_INTERFACE: u32 = 1000;
 static ZERO: Block = Block([0; BLOCK_WORDS]);
 
 impl SimulatedTables {
+    /// Tables that hold `image`, and no flows.
     pub fn new(image: &Image) -> Self {
-        let mut flags = 0;
-        if !image.prefixes6.is_empty() {
-            flags |= Control::PREFIXES6;
-        }
+        let mut tables = Self::empty();
+        tables.commit(image);
+        tables
+    }
+
+    /// Tables before the first commit.
+    pub fn empty() -> Self {
         Self {
             control: Control {
-                generation: 2,
                 hash_key: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
                 flow4_mask: BUCKETS - 1,
                 flow6_mask: BUCKETS - 1,
-                flags,
                 timeouts: Timeouts {
                     tcp_new: 1000,
                     tcp_established: 10_000,
@@ -63,26 +66,46 @@ impl SimulatedTables {
                 abi_version: abi::ABI_VERSION,
                 ..Control::default()
             },
-            blocks: Table::ALL.map(|table| {
-                let (blocks, _) = image.words(table).as_chunks();
-                blocks.iter().copied().map(Block).collect()
-            }),
-            addresses6: image.addresses6.clone(),
-            prefixes6: image.prefixes6.clone(),
-            frontends: image.frontends.clone(),
-            ports: image
-                .ports
-                .keys()
-                .map(|endpoint| {
-                    let interface = Self::interface(*endpoint);
-                    (*endpoint, Port { interface, mtu: 1500, ..Port::default() })
-                })
-                .collect(),
+            blocks: Default::default(),
+            addresses6: BTreeMap::new(),
+            prefixes6: BTreeMap::new(),
+            frontends: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            next_hops: BTreeMap::new(),
             flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
             flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
             stats: (0..BUCKETS).map(|_| Default::default()).collect(),
             now: AtomicU32::new(0),
         }
+    }
+
+    /// Replaces what packets see; flows stay, and so do next hops. Every port of the image is
+    /// given its [`Self::interface`].
+    pub fn commit(&mut self, image: &Image) {
+        // Always the even side: there is only one.
+        self.control.generation = 2;
+        self.control.flags = if image.prefixes6.is_empty() { 0 } else { Control::PREFIXES6 };
+        self.blocks = Table::ALL.map(|table| {
+            let (blocks, _) = image.words(table).as_chunks();
+            blocks.iter().copied().map(Block).collect()
+        });
+        self.addresses6.clone_from(&image.addresses6);
+        self.prefixes6.clone_from(&image.prefixes6);
+        self.frontends.clone_from(&image.frontends);
+        self.ports.clear();
+        for endpoint in image.ports.keys() {
+            self.set_interface(*endpoint, Self::interface(*endpoint));
+        }
+    }
+
+    /// Plugs a local endpoint's port into another interface.
+    pub fn set_interface(&mut self, endpoint: u16, interface: u32) {
+        self.ports.insert(endpoint, Port { interface, mtu: 1500, ..Port::default() });
+    }
+
+    /// Makes a next hop known, which lets packets be sent on without the kernel.
+    pub fn set_next_hop(&mut self, id: u32, hop: NextHop) {
+        self.next_hops.insert(id, hop);
     }
 
     /// The interface that a local endpoint's port is given.
@@ -143,9 +166,8 @@ impl Tables for SimulatedTables {
         self.frontends.get(&key).map(|service| u64::from(*service))
     }
 
-    /// None is known: everything goes through the kernel.
-    fn next_hop(&self, _: u32) -> Option<&NextHop> {
-        None
+    fn next_hop(&self, id: u32) -> Option<&NextHop> {
+        self.next_hops.get(&id)
     }
 
     fn port(&self, endpoint: u16) -> Option<&Port> {
