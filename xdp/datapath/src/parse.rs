@@ -234,7 +234,7 @@ impl<A> Parsed<A> {
     fn read_echo<P: Packet>(&mut self, packet: &P, request: bool) -> Result<(), DropReason> {
         let identifier = Port(packet.load(self.transport + 4).ok_or(TRUNCATED)?);
         (self.tuple.source_port, self.tuple.destination_port) =
-            if request { (identifier, Port::ECHO) } else { (Port::ECHO, identifier) };
+            if request { (identifier, identifier.echo()) } else { (identifier.echo(), identifier) };
         self.kind = Kind::Flow;
         Ok(())
     }
@@ -250,7 +250,8 @@ pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>
             (Port(packet.load(transport)?), Port(packet.load(transport + 2)?))
         }
         protocol::ICMP | protocol::ICMP6 if matches!(packet.load::<u8>(transport)?, 8 | 128) => {
-            (Port(packet.load(transport + 4)?), Port::ECHO)
+            let identifier = Port(packet.load(transport + 4)?);
+            (identifier, identifier.echo())
         }
         _ => return None,
     };

@@ -18,9 +18,6 @@ pub mod protocol {
 pub struct Port(pub u16);
 
 impl Port {
-    /// Stands where an echo exchange has no port: the identifier is the requester's port.
-    pub const ECHO: Self = Self::new(8);
-
     #[inline(always)]
     pub const fn new(number: u16) -> Self {
         Self(number.to_be())
@@ -29,6 +26,13 @@ impl Port {
     #[inline(always)]
     pub const fn number(self) -> u16 {
         u16::from_be(self.0)
+    }
+
+    /// The other port of an echo exchange, whose identifier is the requester's port. No constant
+    /// will do: with the identifier of that number, requests from either side would be alike.
+    #[inline(always)]
+    pub const fn echo(self) -> Self {
+        Self::new(self.number().wrapping_add(1))
     }
 }
 
