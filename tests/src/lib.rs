@@ -1,7 +1,7 @@
-//! The test bed: namespaces joined by veth, packets with named parts, captures, real traffic
-//! and the real agent.
+//! The test bed: namespaces joined by veth, packets with named parts, captures, real traffic,
+//! the real agent, and the kernel programs run on single packets.
 //!
-//! Start at [`bed::Bed::builder`]. Everything here cleans up after itself on drop, a panicking
+//! Start at [`bed::Bed::builder`], or at [`programs::Node`] for single packets. Everything here cleans up after itself on drop, a panicking
 //! test included; what a killed run left behind is removed by the next one ([`netns::sweep`]).
 //! Namespaces, captures and traffic need root.
 
@@ -10,6 +10,7 @@ pub mod bed;
 pub mod capture;
 pub mod netns;
 pub mod packet;
+pub mod programs;
 pub mod traffic;
 pub mod world;
 

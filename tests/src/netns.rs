@@ -64,6 +64,11 @@ impl Netns {
         &self.0.path
     }
 
+    /// Removes the name at once: the namespace ends with its last handle, and with the process.
+    pub(crate) fn unname(&self) {
+        remove(&self.0.path);
+    }
+
     /// Runs a closure on a thread inside the namespace and waits for it; panics pass through.
     ///
     /// Threads, sockets and runtimes made inside belong to the namespace as well.

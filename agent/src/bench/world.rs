@@ -44,6 +44,7 @@ const fn v6(first: u16, second: u16) -> IpAddr {
 pub fn world() -> Result<World, PortRangeError> {
     let mut world = World::default();
     let node = |name: &str, address| Node {
+        pod_prefixes: Vec::new(),
         name: name.to_owned(),
         addresses: vec![address],
         zone: "zone-a".to_owned(),
@@ -135,6 +136,7 @@ fn admit_clients() -> Result<Policy, PortRangeError> {
     let port = u32::from(WORKLOAD4.port());
     let ports = vec![PortMatch { protocol: Protocol::Tcp, range: PortRange::new(port, port)? }];
     let rule = Rule {
+        name: String::new(),
         action: Action::Accept,
         peers: Some(vec!["clients".to_owned()]),
         ports: Some(ports),

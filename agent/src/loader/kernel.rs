@@ -115,10 +115,7 @@ fn prepare(config: &KernelConfig) -> Result<Lock, LoadError> {
 }
 
 /// The pinned tables, with a control record of ours.
-fn open_tables(
-    config: &KernelConfig,
-    jiffies: &Jiffies,
-) -> Result<Tables<KernelMaps>, LoadError> {
+fn open_tables(config: &KernelConfig, jiffies: &Jiffies) -> Result<Tables<KernelMaps>, LoadError> {
     let backing = KernelMaps::open(&config.maps())?;
     adopt::adopt(&backing, config, jiffies)?;
     Ok(Tables::adopt(backing))

@@ -33,7 +33,7 @@ pub use error::LoadError;
 pub use kernel::{Kernel, KernelGuard, Loaded};
 pub use log::{INTERVAL as LOG_INTERVAL, ProgramLog};
 pub use object::bytes as object_bytes;
+pub use programs::ProgramSet;
 pub use prologue::{HookType, Prologue};
 pub use rig::Rig;
-pub use programs::ProgramSet;
 pub use teardown::teardown;

@@ -1,0 +1,204 @@
+//! The programs and their maps, loaded once per process and attached to nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::fd::{AsFd, AsRawFd},
+    path::Path,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use abi::{
+    control::{Control, Timeouts},
+    next_hop::NextHop,
+    port::Port,
+    tail::{TC_MAP, TC_SLOTS, XDP_MAP, XDP_SLOTS},
+};
+use anyhow::{Context, Result};
+use datapath::Hook;
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use nix::net::if_::if_nametoindex;
+use zonegate::{
+    dataplane::Stamp,
+    image::Image,
+    loader::{KernelConfig, Loaded},
+    maps::{Backing, Counters, FlowTables, KernelMaps, NextHops, Ports},
+};
+
+use super::run::{self, Run};
+use crate::{
+    names,
+    netns::{self, Netns},
+};
+
+/// The interfaces that hooks can be on.
+pub const INTERFACES: [&str; 4] = ["uplink0", "zg-web", "zg-shop", "zg-batch"];
+
+/// The programs, with one test at a time to use them.
+///
+/// Namespace and pins lose their names as soon as everything is open, so that nothing remains
+/// however the process ends.
+pub struct Programs {
+    netns: Netns,
+    interfaces: BTreeMap<&'static str, u32>,
+    loaded: Loaded,
+    ports: Ports,
+    next_hops: NextHops,
+    flows: FlowTables,
+    counters: Counters,
+    tail_calls: [MapHandle; 2],
+}
+
+impl Programs {
+    /// Waits for the programs, and gives them empty tables.
+    pub fn acquire() -> MutexGuard<'static, Self> {
+        static PROGRAMS: OnceLock<Result<Mutex<Programs>, String>> = OnceLock::new();
+        let programs = PROGRAMS
+            .get_or_init(|| Self::load().map(Mutex::new).map_err(|error| format!("{error:#}")));
+        let programs = programs.as_ref().unwrap_or_else(|error| panic!("no programs: {error}"));
+        // A test that failed leaves nothing that `forget` does not put right.
+        let mut programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.forget().expect("emptying the maps");
+        programs
+    }
+
+    fn load() -> Result<Self> {
+        let name = names::unique();
+        let netns = Netns::create(&name)?;
+        let pairs = INTERFACES.iter().enumerate();
+        let lines: Vec<_> =
+            pairs.map(|(n, name)| format!("link add {name} type veth peer name far{n}")).collect();
+        netns.ip(&lines)?;
+        let interfaces = netns.run(|| {
+            let index = |name| anyhow::Ok((name, if_nametoindex(name)?));
+            INTERFACES.into_iter().map(index).collect::<Result<_>>()
+        })?;
+        netns.unname();
+
+        let bpffs = Path::new(netns::BPFFS).join(name);
+        let config = KernelConfig {
+            bpffs: bpffs.clone(),
+            flow4_buckets: BUCKETS,
+            flow6_buckets: BUCKETS,
+            ..KernelConfig::default()
+        };
+        let programs = Self::open(&config, netns, interfaces);
+        fs::remove_dir_all(&bpffs).with_context(|| format!("removing {}", bpffs.display()))?;
+        programs
+    }
+
+    fn open(
+        config: &KernelConfig,
+        netns: Netns,
+        interfaces: BTreeMap<&'static str, u32>,
+    ) -> Result<Self> {
+        let loaded = Loaded::load(config)?;
+        let maps = config.maps();
+        let tail_calls = |name| MapHandle::from_pinned_path(config.sets().join("1").join(name));
+        Ok(Self {
+            netns,
+            interfaces,
+            loaded,
+            ports: KernelMaps::ports(&maps)?,
+            next_hops: KernelMaps::next_hops(&maps)?,
+            flows: KernelMaps::flows(&maps)?,
+            counters: KernelMaps::counters(&maps)?,
+            tail_calls: [tail_calls(XDP_MAP)?, tail_calls(TC_MAP)?],
+        })
+    }
+
+    /// The index of one of [`INTERFACES`].
+    pub fn interface(&self, name: &str) -> u32 {
+        *self.interfaces.get(name).unwrap_or_else(|| panic!("no {name:?} in {INTERFACES:?}"))
+    }
+
+    pub fn commit(&mut self, image: &Image) -> Result<()> {
+        for (endpoint, port) in &image.ports {
+            let interface = self.interface(&port.interface);
+            self.ports.write(*endpoint, &Port { interface, mtu: 1500, ..Port::default() });
+        }
+        self.loaded.tables.commit(image, Stamp::default())?;
+        Ok(())
+    }
+
+    pub fn set_next_hop(&self, id: u32, hop: &NextHop) {
+        self.next_hops.write(id, hop);
+    }
+
+    /// Runs a hook's program; says what it did and which counters moved by how much.
+    pub fn run(
+        &self,
+        hook: Hook,
+        interface: u32,
+        mark: u32,
+        frame: &[u8],
+    ) -> Result<(Run, Vec<(&'static str, u64)>)> {
+        let program = self.loaded.programs.fd(program(hook))?;
+        let before = self.counters.read()?;
+        let run = self.netns.run(|| match hook {
+            Hook::UplinkIngress => run::xdp(program.as_fd(), interface, frame),
+            _ => run::tc(program.as_fd(), interface, mark, frame),
+        });
+        let run = run.with_context(|| format!("a test run of {hook:?}"))?;
+        let after = self.counters.read()?.into_iter().zip(before);
+        let moved = after.map(|(after, before)| (after.name, after.packets - before.packets));
+        Ok((run, moved.filter(|(_, packets)| *packets != 0).collect()))
+    }
+
+    /// Empties the tail-call maps, as when the agent's own died with it.
+    pub fn cut_tail_calls(&self) -> Result<()> {
+        for map in &self.tail_calls {
+            for slot in 0..map.max_entries() {
+                map.delete(&slot.to_ne_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Back to maps that nothing was committed to.
+    fn forget(&mut self) -> Result<()> {
+        let maps = self.loaded.tables.backing();
+        maps.initialise(&Control { generation: 0, ..maps.control() });
+        for id in 0..IDS {
+            self.ports.write(id, &Port::default());
+            self.next_hops.clear(id.into());
+        }
+        // With no time to live, everything goes.
+        let later = self.loaded.jiffies.now()?.wrapping_add(1000);
+        self.flows.age(later, &Timeouts::default());
+        self.join_tail_calls()
+    }
+
+    fn join_tail_calls(&self) -> Result<()> {
+        for (map, programs) in self.tail_calls.iter().zip([&XDP_TAIL[..], &TC_TAIL]) {
+            for (slot, program) in (0_u32..).zip(programs) {
+                let program = self.loaded.programs.fd(program)?;
+                let fd = program.as_fd().as_raw_fd().to_ne_bytes();
+                map.update(&slot.to_ne_bytes(), &fd, MapFlags::ANY)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn program(hook: Hook) -> &'static str {
+    match hook {
+        Hook::UplinkIngress => "uplink_ingress",
+        Hook::UplinkEgress => "uplink_egress",
+        Hook::WorkloadIngress => "workload_ingress",
+        Hook::WorkloadEgress => "workload_egress",
+    }
+}
+
+/// By slot, as in [`abi::tail`].
+const XDP_TAIL: [&str; XDP_SLOTS as usize] = ["uplink_ingress_miss4", "uplink_ingress_miss6"];
+const TC_TAIL: [&str; TC_SLOTS as usize] = [
+    "workload_ingress_miss4",
+    "workload_ingress_miss6",
+    "workload_egress_miss4",
+    "workload_egress_miss6",
+];
+
+/// Endpoints and next hops that a test's world may have.
+const IDS: u16 = 16;
+const BUCKETS: u32 = 256;

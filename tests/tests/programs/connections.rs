@@ -1,0 +1,149 @@
+//! What becomes of flows: closed ones, retransmissions, and the world changing under them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use abi::reason::{DropReason, PassReason};
+use testbed::{
+    packet::{self, PacketBuilder},
+    programs::{Case, Node, Places, Worlds, admit, backend, service},
+};
+use zonegate::model::{Backend, Protocol, Resource};
+
+const CLIENT: u16 = 4000;
+const ESTABLISHED: PassReason = PassReason::Established;
+
+fn at(address: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(address, port)
+}
+
+/// The service that is `http` in the plain world, on these backends.
+fn http(backends: Vec<Backend>) -> [Resource; 2] {
+    let vips = Places::both().map(|it| it.vip);
+    service("http", &vips, Protocol::Tcp, Places::HTTP, backends)
+}
+
+/// One backend per family and port.
+fn on_pod(ports: &[u16]) -> Vec<Backend> {
+    let of = |port: &u16| Places::both().map(|it| backend(it.pod, *port));
+    ports.iter().flat_map(of).collect()
+}
+
+#[test]
+fn abuse_25_a_syn_on_a_closed_flow_is_judged_again() {
+    let mut node = Node::of(&Worlds::with(http(on_pod(&[1]))));
+    for places in Places::both() {
+        node.commit(&Worlds::with(http(on_pod(&[1]))));
+        let (client, vip) = (at(places.web, CLIENT), at(places.vip, Places::HTTP));
+        let old = at(places.pod, 1);
+        let from_web = |what: &str, packet: PacketBuilder, becomes: PacketBuilder| {
+            Case::from("web", what, &packet).passes(ESTABLISHED).becomes(&becomes)
+        };
+        node.check_all([
+            from_web("open", packet::tcp(client, vip).syn(), packet::tcp(client, old).syn())
+                .passes(PassReason::NewFlow),
+            Case::from_wire("answer", &packet::tcp(old, client).syn_ack()).passes(ESTABLISHED),
+            from_web("data", packet::tcp(client, vip), packet::tcp(client, old)),
+            from_web("end", packet::tcp(client, vip).fin_ack(), packet::tcp(client, old).fin_ack()),
+            from_web("the last ACK", packet::tcp(client, vip), packet::tcp(client, old)),
+            from_web("again", packet::tcp(client, vip).syn(), packet::tcp(client, old).syn())
+                .passes(PassReason::NewFlow),
+            from_web("reset", packet::tcp(client, vip).rst(), packet::tcp(client, old).rst()),
+        ]);
+        // A policy that came meanwhile counts for the next connection on the same ports.
+        let world = http(on_pod(&[1])).into_iter().chain([admit("web", &[], &["shop"], &[])]);
+        node.commit(&Worlds::with(world));
+        let again = Case::from("web", "denied by now", &packet::tcp(client, vip).syn());
+        node.check(again.drops(DropReason::PolicyEgress));
+    }
+}
+
+#[test]
+fn abuse_25_a_syn_against_the_direction_of_a_flow_is_a_new_one() {
+    let node = Node::of(&Worlds::with([admit("web", &[], &["pod"], &[])]));
+    for places in Places::both() {
+        let (client, server) = (at(places.web, CLIENT), at(places.pod, 443));
+        node.check_all([
+            Case::from("web", "open", &packet::tcp(client, server).syn())
+                .passes(PassReason::NewFlow),
+            Case::from_wire("a SYN back", &packet::tcp(server, client).syn())
+                .drops(DropReason::PolicyIngress),
+        ]);
+    }
+}
+
+#[test]
+fn abuse_26_a_retransmitted_syn_keeps_its_backend() {
+    let ports: Vec<u16> = (1000..1020).collect();
+    let mut node = Node::of(&Worlds::with(http(on_pod(&ports))));
+    for places in Places::both() {
+        node.commit(&Worlds::with(http(on_pod(&ports))));
+        let (client, vip) = (at(places.web, CLIENT), at(places.vip, Places::HTTP));
+        let syn = packet::tcp(client, vip).syn();
+        let first = node.send(&Case::from("web", "SYN", &syn).passes(PassReason::NewFlow));
+        // Nineteen more join before the answer comes, and choices change.
+        let more: Vec<u16> = (1000..1040).collect();
+        node.commit(&Worlds::with(http(on_pod(&more))));
+        for _ in 0..3 {
+            let again = node.send(&Case::from("web", "again", &syn).passes(ESTABLISHED));
+            packet::assert_packet_eq(&first, &again);
+        }
+    }
+}
+
+#[test]
+fn a_new_policy_cuts_live_flows_of_both_directions() {
+    for udp in [false, true] {
+        let mut node = Node::of(&Worlds::plain());
+        for places in Places::both() {
+            node.commit(&Worlds::plain());
+            let packet = |from, to| if udp { packet::udp(from, to) } else { packet::tcp(from, to) };
+            let first = |packet: PacketBuilder| if udp { packet } else { packet.syn() };
+            let (client, server) = (at(places.web, CLIENT), at(places.shop, 443));
+            let (there, back) = (packet(client, server), packet(server, client));
+            node.check_all([
+                Case::from("web", "open", &first(there.clone())).passes(PassReason::NewFlow),
+                Case::from("shop", "answer", &back).passes(ESTABLISHED),
+                Case::to("web", "answer", &back).passes(ESTABLISHED),
+            ]);
+            // Another workload's policy leaves it alone.
+            node.commit(&Worlds::with([admit("batch", &[], &[], &[])]));
+            node.check(Case::from("web", "on", &there).passes(ESTABLISHED));
+            node.commit(&Worlds::with([admit("shop", &["batch"], &["batch"], &[])]));
+            node.check_all([
+                Case::from("shop", "back", &back).drops(DropReason::PolicyIngress),
+                Case::from("web", "there", &there).drops(DropReason::PolicyIngress),
+                Case::from("shop", "back again", &back).drops(DropReason::PolicyEgress),
+            ]);
+            node.commit(&Worlds::plain());
+            node.check(Case::from("web", "allowed again", &there).passes(PassReason::NewFlow));
+        }
+    }
+}
+
+#[test]
+fn abuse_28_the_flows_of_a_removed_backend_are_cut() {
+    let mut node = Node::of(&Worlds::with(http(on_pod(&[1]))));
+    for places in Places::both() {
+        node.commit(&Worlds::with(http(on_pod(&[1]))));
+        let (client, vip) = (at(places.web, CLIENT), at(places.vip, Places::HTTP));
+        let (old, new) = (at(places.pod, 1), at(places.pod, 2));
+        let data = packet::tcp(client, vip).payload(b"data").sequence(7).acknowledgement(9);
+        let to =
+            |backend| packet::tcp(client, backend).payload(b"data").sequence(7).acknowledgement(9);
+        let open = Case::from("web", "open", &packet::tcp(client, vip).syn());
+        node.check(open.passes(PassReason::NewFlow).becomes(&packet::tcp(client, old).syn()));
+        node.commit(&Worlds::with(http(on_pod(&[1, 2]))));
+        node.check(Case::from("web", "kept", &data).passes(ESTABLISHED).becomes(&to(old)));
+        // What the new one makes of it ends the connection.
+        node.commit(&Worlds::with(http(on_pod(&[2]))));
+        node.check(Case::from("web", "moved", &data).passes(PassReason::NewFlow).becomes(&to(new)));
+        // With nobody left, the node itself does.
+        node.commit(&Worlds::with(http(vec![])));
+        let reset = packet::tcp(vip, client).rst().sequence(9).window(0).dont_fragment();
+        node.check(
+            Case::from("web", "nobody", &data)
+                .transmits(PassReason::Rejected)
+                .becomes(&reset.ethernet([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1])),
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! The kernel programs and their host build, packet by packet: tables of what goes in, the
+//! verdict, and what comes out. Tests are named after the rows of hostile input that they prove.
+
+mod addresses;
+mod connections;
+mod extensions;
+mod icmp;
+mod machinery;
+mod parse;
+mod policy;
+mod reject;
+mod services;
