@@ -1,0 +1,14 @@
+//! Kubernetes objects and what becomes of them, by the public API: tables of policies and their
+//! translation, objects that cannot be used, and changes in any order.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod changes;
+mod cluster_policy;
+mod named_ports;
+mod network_policy;
+mod objects;
+mod order;
+mod sample;
+mod unusable;
+mod world;
