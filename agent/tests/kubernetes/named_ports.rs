@@ -11,8 +11,8 @@ fn ingress_splits_the_subjects() {
     assert_eq!(
         lines(&outcome),
         [
-            "set pods/x/{}[http/TCP=TCP/80] [10.0.0.1/32]",
             "set pods/x/{}[http/TCP=TCP/8080] [10.0.0.2/32]",
+            "set pods/x/{}[http/TCP=TCP/80] [10.0.0.1/32]",
             "policy networkpolicy/x/p#1 Network 0 on pods/x/{}[http/TCP=TCP/80]",
             " ingress ingress[0]: Accept * TCP/22,TCP/80",
             " ingress ingress[1]: Accept * *",
