@@ -31,6 +31,13 @@ struct Pod {
     addresses: Vec<IpAddr>,
 }
 
+/// Objects that were read, in order.
+#[derive(Debug, Default)]
+pub struct Objects {
+    changes: Vec<Change>,
+    pods: BTreeMap<String, Pod>,
+}
+
 /// Whose an address is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -46,28 +53,65 @@ pub struct End {
     pub place: Place,
 }
 
-impl Cluster {
-    /// Translates documents, each one object.
-    pub fn new(documents: &[Value]) -> Result<Self, ObjectError> {
-        let mut cluster = Self::default();
-        let mut changes = Vec::new();
+impl Objects {
+    /// Reads documents, each one object or a list of them. Kinds that say nothing of packets are
+    /// passed over: manifests hold much else.
+    pub fn read(&mut self, documents: &[Value]) -> Result<(), ObjectError> {
         for document in documents {
             for object in Object::parse_many(document.clone()) {
                 match object {
-                    // Manifests hold much that says nothing of packets.
                     Err(ObjectError::UnknownKind { .. }) => {}
-                    object => changes.push(Change::Upsert(object?)),
+                    object => self.changes.push(Change::Upsert(object?)),
                 }
             }
-            cluster.note_pods(document);
+            self.note_pods(document);
         }
+        Ok(())
+    }
+
+    /// Pods that share their node's addresses are not the translation's business, but probes
+    /// name them.
+    fn note_pods(&mut self, document: &Value) {
+        let items = document.get("items").and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            self.note_pods(item);
+        }
+        if document.get("kind").and_then(Value::as_str) != Some("Pod") {
+            return;
+        }
+        let Ok(pod) = serde_json::from_value::<v1::Pod>(document.clone()) else { return };
+        let (spec, status) = (pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
+        let texts = status.pod_ips.into_iter().flatten().map(|it| it.ip).chain(status.pod_ip);
+        let addresses: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+        let namespace = pod.metadata.namespace.unwrap_or_else(|| "default".to_owned());
+        let name = format!("{namespace}/{}", pod.metadata.name.unwrap_or_default());
+        let pod = Pod {
+            node: spec.node_name.unwrap_or_default(),
+            host_network: spec.host_network.unwrap_or_default(),
+            addresses: addresses.into_iter().collect(),
+        };
+        self.pods.insert(name, pod);
+    }
+}
+
+impl From<Objects> for Cluster {
+    fn from(Objects { changes, pods }: Objects) -> Self {
         let outcome = Translator::default().apply(changes);
+        let mut cluster = Self { pods, problems: outcome.problems, ..Self::default() };
         for resource in outcome.upserts {
             cluster.world.upsert(resource);
         }
-        cluster.problems = outcome.problems;
         cluster.name_places();
-        Ok(cluster)
+        cluster
+    }
+}
+
+impl Cluster {
+    /// Translates documents, each one object or a list of them.
+    pub fn new(documents: &[Value]) -> Result<Self, ObjectError> {
+        let mut objects = Objects::default();
+        objects.read(documents)?;
+        Ok(objects.into())
     }
 
     /// The end that a probe names `namespace/pod` or by address.
@@ -98,30 +142,6 @@ impl Cluster {
     /// Pods with addresses of their own, by name.
     pub fn workloads(&self) -> impl Iterator<Item = &str> {
         self.world.workloads.keys().map(String::as_str)
-    }
-
-    /// Pods that share their node's addresses are not the translation's business, but probes
-    /// name them.
-    fn note_pods(&mut self, document: &Value) {
-        let items = document.get("items").and_then(Value::as_array);
-        for item in items.into_iter().flatten() {
-            self.note_pods(item);
-        }
-        if document.get("kind").and_then(Value::as_str) != Some("Pod") {
-            return;
-        }
-        let Ok(pod) = serde_json::from_value::<v1::Pod>(document.clone()) else { return };
-        let (spec, status) = (pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
-        let texts = status.pod_ips.into_iter().flatten().map(|it| it.ip).chain(status.pod_ip);
-        let addresses: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
-        let namespace = pod.metadata.namespace.unwrap_or_else(|| "default".to_owned());
-        let name = format!("{namespace}/{}", pod.metadata.name.unwrap_or_default());
-        let pod = Pod {
-            node: spec.node_name.unwrap_or_default(),
-            host_network: spec.host_network.unwrap_or_default(),
-            addresses: addresses.into_iter().collect(),
-        };
-        self.pods.insert(name, pod);
     }
 
     fn name_places(&mut self) {

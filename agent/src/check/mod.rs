@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use abi::reason::PassReason;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Objects};
 use cluster::{End, Place};
 use frames::Traffic;
 pub use matrix::{Matrix, Reachable, matrix};

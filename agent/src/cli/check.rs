@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{error::CliError, output};
 use crate::{
-    check::{Answer, Checker, Cluster, Matrix, Probe, matrix},
+    check::{Answer, Checker, Cluster, Matrix, Objects, Probe, matrix},
     documents,
 };
 
@@ -36,11 +36,13 @@ pub enum Form {
 }
 
 pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<(), CliError> {
-    let mut objects = Vec::new();
+    let mut objects = Objects::default();
     for file in &arguments.objects {
-        objects.extend(read(file)?);
+        objects
+            .read(&read(file)?)
+            .map_err(|error| CliError::Objects(format!("{file}, {error}")))?;
     }
-    let cluster = Cluster::new(&objects).map_err(|error| CliError::Objects(error.to_string()))?;
+    let cluster = Cluster::from(objects);
     for problem in &cluster.problems {
         eprintln!("zonegate: {problem}");
     }
