@@ -14,6 +14,9 @@ pub struct PathOptions {
     /// Buckets of four entries in each flow table; a power of two
     #[arg(long, default_value = "64k", value_parser = buckets, value_name = "COUNT")]
     pub table_buckets: u32,
+    /// CIDR prefixes in the policy's peers
+    #[arg(long, default_value = "1", value_parser = count, value_name = "COUNT")]
+    pub prefixes: u32,
     /// Rounds; the median is reported
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     rounds: Option<u32>,

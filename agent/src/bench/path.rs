@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path};
 
-use abi::next_hop::NextHop;
+use abi::{next_hop::NextHop, port::Port};
 
 use super::{
     BenchError, flows,
@@ -34,7 +34,7 @@ pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError>
     let machine = Machine::this();
     stopwatch::pin()?;
     let mut bench = PathBench {
-        rig: filled_rig(buckets)?,
+        rig: filled_rig(buckets, options.prefixes)?,
         buckets,
         rounds: options.rounds(),
         packets: options.packets(),
@@ -51,14 +51,14 @@ pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError>
     }
     let place = |row: &Row| scenario::order().position(|name| name == row.scenario);
     rows.sort_by_key(|row| (place(row), row.flows));
-    Report { machine, rows }.print(options.output, out)
+    Report { machine, prefixes: options.prefixes, rows }.print(options.output, out)
 }
 
 /// The time of fewer new flows cannot be told from that of the system call.
 const LEAST_FRESH: u32 = 1 << 10;
 
 /// The programs, with the world of the benchmark in their tables.
-fn filled_rig(buckets: u32) -> Result<Rig, BenchError> {
+fn filled_rig(buckets: u32, prefixes: u32) -> Result<Rig, BenchError> {
     let name = format!("zg-bench-{}", std::process::id());
     let config = KernelConfig {
         bpffs: Path::new("/sys/fs/bpf").join(name),
@@ -66,7 +66,7 @@ fn filled_rig(buckets: u32) -> Result<Rig, BenchError> {
         ..KernelConfig::default()
     };
     let mut rig = Rig::open(&config, buckets)?;
-    let world = world::world()
+    let world = world::world(prefixes)
         .map_err(|error| BenchError::Refused(vec![Refusal::general("world", error.to_string())]))?;
     let image = Compiler::new(NODE.to_owned(), Limits::default())
         .compile(&world)
@@ -74,6 +74,9 @@ fn filled_rig(buckets: u32) -> Result<Rig, BenchError> {
     rig.commit(&image, Stamp { lineage: 1, revision: 1 })?;
     for id in image.next_hops.keys() {
         rig.set_next_hop(*id, &NEXT_HOP);
+    }
+    for id in image.ports.keys() {
+        rig.set_port(*id, &PORT);
     }
     Ok(rig)
 }
@@ -87,6 +90,9 @@ const NEXT_HOP: NextHop = NextHop {
     mtu: 1500,
     padding: 0,
 };
+
+/// Every workload is at that interface, too.
+const PORT: Port = Port { interface: NEXT_HOP.interface, mtu: 1500, mac: [0; 6], padding: 0 };
 
 struct PathBench {
     rig: Rig,

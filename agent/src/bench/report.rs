@@ -11,6 +11,8 @@ use super::{BenchError, machine::Machine, options::Output, statistics::Summary};
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub machine: Machine,
+    /// CIDR prefixes in the policy that is in force.
+    pub prefixes: u32,
     pub rows: Vec<Row>,
 }
 
@@ -34,7 +36,11 @@ impl Report {
             }
             Output::Table => {
                 writeln!(out, "{}", self.machine)?;
-                writeln!(out, "ns per packet above an empty program\n")?;
+                let prefixes = self.prefixes;
+                writeln!(
+                    out,
+                    "ns per packet above an empty program, policy over {prefixes} prefixes\n"
+                )?;
                 for line in self.table().lines() {
                     writeln!(out, "{}", line.trim_end())?;
                 }
@@ -83,7 +89,7 @@ mod tests {
             date: "2026-01-02T03:04:05Z".into(),
             governor: None,
         };
-        Report { machine, rows: vec![row(1, 45.0), row(65_536, 123.4)] }
+        Report { machine, prefixes: 1, rows: vec![row(1, 45.0), row(65_536, 123.4)] }
     }
 
     fn printed(output: Output) -> String {

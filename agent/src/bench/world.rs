@@ -40,8 +40,8 @@ const fn v6(first: u16, second: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0))
 }
 
-/// All of it, as sources would tell the store.
-pub fn world() -> Result<World, PortRangeError> {
+/// All of it, as sources would tell the store; `prefixes` is how many the policy's peers have.
+pub fn world(prefixes: u32) -> Result<World, PortRangeError> {
     let mut world = World::default();
     let node = |name: &str, address| Node {
         pod_prefixes: Vec::new(),
@@ -76,6 +76,7 @@ pub fn world() -> Result<World, PortRangeError> {
     world.upsert(Resource::AddressSet(set("workloads", workloads, [26, 122])));
     let clients = [Prefix::host(CLIENT4), Prefix::host(CLIENT6)];
     world.upsert(Resource::AddressSet(set("clients", clients, [15, 64])));
+    world.upsert(Resource::AddressSet(crowd(prefixes.saturating_sub(1))));
     world.upsert(Resource::Policy(admit_clients()?));
     Ok(world)
 }
@@ -131,6 +132,23 @@ fn set(name: &str, around: [Prefix; 2], lengths: [u8; 2]) -> AddressSet {
     AddressSet { name: name.to_owned(), prefixes: wider.collect(), except: Vec::new() }
 }
 
+/// Peers that never call: half of each /24 of the clients' own range first, so that looking a
+/// client up takes every level of the address table, then every second /24 from 20.0.0.0 on.
+fn crowd(prefixes: u32) -> AddressSet {
+    const CLIENTS: u32 = 512;
+    let prefix = |address: u32, length: u8| {
+        let net = ipnet::IpNet::new(Ipv4Addr::from_bits(address).into(), length).ok()?;
+        Prefix::new(net).ok()
+    };
+    let near =
+        (0..prefixes.min(CLIENTS)).filter_map(|n| prefix((198 << 24 | 18 << 16) + (n << 8), 25));
+    let far =
+        (0..prefixes.saturating_sub(CLIENTS)).filter_map(|n| prefix((20 << 24) + (n << 9), 24));
+    AddressSet { name: CROWD.to_owned(), prefixes: near.chain(far).collect(), except: Vec::new() }
+}
+
+const CROWD: &str = "crowd";
+
 /// Lets clients reach one port of every workload, and nobody anything else.
 fn admit_clients() -> Result<Policy, PortRangeError> {
     let port = u32::from(WORKLOAD4.port());
@@ -138,7 +156,7 @@ fn admit_clients() -> Result<Policy, PortRangeError> {
     let rule = Rule {
         name: String::new(),
         action: Action::Accept,
-        peers: Some(vec!["clients".to_owned()]),
+        peers: Some(vec!["clients".to_owned(), CROWD.to_owned()]),
         ports: Some(ports),
     };
     Ok(Policy {
@@ -158,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_world_compiles_and_knows_its_servers() {
-        let world = world().unwrap();
+        let world = world(1000).unwrap();
+        assert_eq!(world.address_sets[CROWD].prefixes.len(), 999);
         let image = Compiler::new(NODE.into(), Limits::default()).compile(&world).unwrap();
         assert_eq!(image.ports.len(), SERVERS as usize);
         assert_eq!(image.frontends.len(), 3 * SERVERS as usize);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Instant};
 
-use abi::{control::Control, next_hop::NextHop};
+use abi::{control::Control, next_hop::NextHop, port::Port};
 
 use super::{
     config::KernelConfig,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     dataplane::{CommitError, Counter, Flow, Stamp},
     image::Image,
-    maps::{Backing, Counters, FlowTables, Jiffies, KernelMaps, MapError, NextHops, Tables},
+    maps::{Backing, Counters, FlowTables, Jiffies, KernelMaps, MapError, NextHops, Ports, Tables},
 };
 
 /// Programs and maps of their own, beside those of any agent. Nothing ages its flows or follows
@@ -28,6 +28,7 @@ pub struct Rig {
     tables: Tables<KernelMaps>,
     flows: FlowTables,
     next_hops: NextHops,
+    ports: Ports,
     counters: Counters,
     jiffies: Jiffies,
     /// That each flow table was made with.
@@ -50,6 +51,7 @@ impl Rig {
             tables,
             flows: KernelMaps::flows(&maps)?,
             next_hops: KernelMaps::next_hops(&maps)?,
+            ports: KernelMaps::ports(&maps)?,
             counters: KernelMaps::counters(&maps)?,
             jiffies,
             buckets: config.flow4_buckets,
@@ -62,6 +64,11 @@ impl Rig {
 
     pub fn set_next_hop(&self, id: u32, hop: &NextHop) {
         self.next_hops.write(id, hop);
+    }
+
+    /// Says where a local endpoint is plugged in.
+    pub fn set_port(&self, endpoint: u16, port: &Port) {
+        self.ports.write(endpoint, port);
     }
 
     /// Has the prologue go on in one of the programs, or in the empty one.
