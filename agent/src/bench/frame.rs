@@ -114,40 +114,20 @@ const HOP_LIMIT: u8 = 64;
 
 #[cfg(test)]
 mod tests {
-    use datapath::{Address, Packet as Frame, Unit, V4, V6, parse};
+    use datapath::{
+        Address, V4, V6,
+        parse::{self, Reading},
+    };
 
     use super::*;
-    use crate::bench::world::{SERVICE4, SERVICE6, WORKLOAD4, WORKLOAD6};
-
-    /// As the kernel's programs see a frame.
-    struct Bytes([u8; FRAME]);
-
-    impl Frame for Bytes {
-        fn len(&self) -> u32 {
-            FRAME as u32
-        }
-
-        fn load<U: Unit>(&self, offset: u32) -> Option<U> {
-            let bytes = self.0.get(offset as usize..)?.get(..size_of::<U>())?;
-            // SAFETY: as many bytes as an unsigned integer has, of which any are valid.
-            Some(unsafe { bytes.as_ptr().cast::<U>().read_unaligned() })
-        }
-
-        fn store<U: Unit>(&mut self, _: u32, _: U) -> bool {
-            false
-        }
-
-        fn update_checksum(&mut self, _: u32, _: u16, _: datapath::Field, _: bool) -> bool {
-            false
-        }
-
-        fn resize(&mut self, _: u32) -> bool {
-            false
-        }
-    }
+    use crate::{
+        bench::world::{SERVICE4, SERVICE6, WORKLOAD4, WORKLOAD6},
+        simulate::Frame,
+    };
 
     fn parsed<A: Address>(packet: Packet) -> parse::Parsed<A> {
-        parse::packet::<A, _>(&Bytes(packet.frame()), ETHERNET as u32).unwrap()
+        parse::packet::<A, _>(&Frame(packet.frame().to_vec()), ETHERNET as u32, Reading::Full)
+            .unwrap()
     }
 
     #[test]
@@ -164,7 +144,7 @@ mod tests {
                 Direction::ToServer => [four.tuple.destination_port, six.tuple.destination_port],
                 Direction::ToClient => [four.tuple.source_port, six.tuple.source_port],
             };
-            assert_eq!(port.map(|port| port.number()), [80, 80]);
+            assert_eq!(port.map(datapath::Port::number), [80, 80]);
         }
     }
 

@@ -150,6 +150,7 @@ impl Node {
 }
 
 /// What a program returns for a verdict (`enum xdp_action`, `TC_ACT_*` and `TCX_NEXT`).
+#[expect(clippy::match_same_arms, reason = "the numbers of XDP and tc have nothing in common")]
 const fn action(hook: Hook, verdict: Verdict) -> i32 {
     match (hook, verdict) {
         (Hook::UplinkIngress, Verdict::Drop(_)) => 1,

@@ -142,9 +142,9 @@ impl Worlds {
             ("lonely-dns", |it| it.lonely_vip, Protocol::Udp, dns, Vec::new()),
         ] {
             let addresses = Places::both().map(|it| place(&it));
-            service(name, &addresses, protocol, port, backends)
-                .into_iter()
-                .for_each(|resource| world.upsert(resource));
+            for resource in service(name, &addresses, protocol, port, backends) {
+                world.upsert(resource);
+            }
         }
         world
     }

@@ -30,6 +30,9 @@ fn check_drops(node: &Node, cases: &[(&str, PacketBuilder, DropReason)]) {
     }
 }
 
+/// Puts tags on a frame.
+type Tagged = fn(PacketBuilder) -> PacketBuilder;
+
 #[test]
 fn abuse_01_truncated_packets_are_dropped_where_they_end() {
     let node = Node::of(&Worlds::plain());
@@ -119,7 +122,6 @@ fn abuse_13_tags_are_read_up_to_two() {
         let (from, to) =
             (SocketAddr::new(places.web, 4000), SocketAddr::new(places.vip, Places::HTTP));
         let backend = SocketAddr::new(places.pod, Places::HTTP_BACKEND);
-        type Tagged = fn(PacketBuilder) -> PacketBuilder;
         let tags: [(&str, Tagged); 3] = [
             ("a tag", |packet| packet.vlan(7)),
             ("two tags", |packet| packet.vlan(7).vlan(8)),

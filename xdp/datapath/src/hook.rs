@@ -195,10 +195,11 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
         (true, true) => hairpin || hop.is_some(),
         (reply, inbound) => reply != inbound,
     };
-    if here && target.is_translated() {
-        if let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
-            return Verdict::Drop(reason);
-        }
+    if here
+        && target.is_translated()
+        && let Err(reason) = rewrite::translate(packet, parsed, &rewrite)
+    {
+        return Verdict::Drop(reason);
     }
     note_end(&found.hit, looks, parsed);
     // Once on its way through the node: what its own processes send is not counted.
