@@ -11,7 +11,8 @@ use super::{BenchError, machine::Machine, options::Output, statistics::Summary};
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub machine: Machine,
-    /// CIDR prefixes in the policy that is in force.
+    /// CIDR prefixes in the policy that is in force. Not part of the JSON: the caller chose it.
+    #[serde(skip)]
     pub prefixes: u32,
     pub rows: Vec<Row>,
 }
@@ -102,7 +103,7 @@ mod tests {
     fn the_table_is_for_people() {
         let expected = "\
 AMD EPYC, 2 cores, Linux 6.18.0, 2026-01-02T03:04:05Z
-ns per packet above an empty program
+ns per packet above an empty program, policy over 1 prefixes
 
 SCENARIO     HOOK                  FLOWS  MEDIAN    MIN    MAX
 established  uplink ingress (XDP)      1    45.0   44.0  145.0
