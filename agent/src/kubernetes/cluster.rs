@@ -190,7 +190,7 @@ impl Cluster {
         self.ids.insert(key.clone(), id);
         self.pools.insert(id, Pool::new(key.clone()));
         match &key {
-            PoolKey::Block(_) => {}
+            PoolKey::Block(_) | PoolKey::Prefixes(_) => {}
             PoolKey::Nodes(selector) => {
                 self.node_pools.insert(id);
                 if let Some(pool) = self.pools.get_mut(&id) {

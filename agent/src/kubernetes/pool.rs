@@ -21,6 +21,8 @@ pub(super) enum PoolKey {
     /// Pods, apart by what these names mean on them.
     Pods(PodQuery, BTreeSet<NamedPort>),
     Nodes(Selector),
+    /// All blocks without exceptions that one rule has.
+    Prefixes(BTreeSet<Prefix>),
     Block(Block),
 }
 
@@ -101,22 +103,35 @@ impl Pool {
 
     pub(super) fn address_set(&self, resolution: &Resolution) -> AddressSet {
         let name = self.set_name(resolution);
-        if let PoolKey::Block(block) = &self.key {
-            let except = block.except.iter().copied().collect();
-            return AddressSet { name, prefixes: vec![block.prefix], except };
-        }
-        let prefixes = self.groups.get(resolution).into_iter().flat_map(BTreeMap::keys);
-        AddressSet { name, prefixes: prefixes.copied().collect(), except: Vec::new() }
+        let (prefixes, except) = match &self.key {
+            PoolKey::Block(block) => (vec![block.prefix], block.except.iter().copied().collect()),
+            PoolKey::Prefixes(prefixes) => (prefixes.iter().copied().collect(), Vec::new()),
+            PoolKey::Pods(..) | PoolKey::Nodes(_) => {
+                let prefixes = self.groups.get(resolution).into_iter().flat_map(BTreeMap::keys);
+                (prefixes.copied().collect(), Vec::new())
+            }
+        };
+        AddressSet { name, prefixes, except }
     }
 }
 
-/// `pods/shop/{app=web}`, `nodes/{zone=a}`, `cidr/10.0.0.0/8-10.1.0.0/16`.
+/// `pods/shop/{app=web}`, `nodes/{zone=a}`, `cidr/10.0.0.0/8-10.1.0.0/16`,
+/// `cidr/10.1.0.0/16,10.2.0.0/16`.
 impl fmt::Display for PoolKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pods(query, _) => write!(f, "pods/{query}"),
             Self::Nodes(selector) => write!(f, "nodes/{selector}"),
             Self::Block(block) => write!(f, "cidr/{block}"),
+            Self::Prefixes(prefixes) => {
+                f.write_str("cidr/")?;
+                prefixes.iter().enumerate().try_for_each(|(index, prefix)| {
+                    if index > 0 {
+                        f.write_str(",")?;
+                    }
+                    prefix.fmt(f)
+                })
+            }
         }
     }
 }

@@ -25,7 +25,6 @@ pub(super) struct Rendered {
 /// Everything that rendering the draft will look at.
 pub(super) fn pools(draft: &Draft) -> BTreeSet<PoolKey> {
     let mut pools = BTreeSet::from([subject(draft)]);
-    let peers = |rule: &DraftRule| rule.peers.iter().flatten().map(peer).collect::<Vec<_>>();
     pools.extend(draft.ingress.iter().flatten().flat_map(peers));
     for rule in draft.egress.iter().flatten() {
         let names = rule.named_ports();
@@ -84,12 +83,22 @@ fn subject(draft: &Draft) -> PoolKey {
     PoolKey::Pods(draft.subject.clone(), names)
 }
 
-fn peer(peer: &Peer) -> PoolKey {
-    match peer {
-        Peer::Pods(query) => PoolKey::Pods(query.clone(), BTreeSet::new()),
-        Peer::Block(block) => PoolKey::Block(block.clone()),
-        Peer::Nodes(selector) => PoolKey::Nodes(selector.clone()),
+/// The peers of a rule, all blocks without exceptions as one: a rule may have thousands.
+fn peers(rule: &DraftRule) -> Vec<PoolKey> {
+    let mut pools = Vec::new();
+    let mut prefixes = BTreeSet::new();
+    for peer in rule.peers.iter().flatten() {
+        match peer {
+            Peer::Pods(query) => pools.push(PoolKey::Pods(query.clone(), BTreeSet::new())),
+            Peer::Nodes(selector) => pools.push(PoolKey::Nodes(selector.clone())),
+            Peer::Block(block) if block.except.is_empty() => drop(prefixes.insert(block.prefix)),
+            Peer::Block(block) => pools.push(PoolKey::Block(block.clone())),
+        }
     }
+    if !prefixes.is_empty() {
+        pools.push(PoolKey::Prefixes(prefixes));
+    }
+    pools
 }
 
 struct Renderer<'a> {
@@ -150,8 +159,9 @@ impl Renderer<'_> {
     }
 
     fn peers(&mut self, rule: &DraftRule) -> Option<Vec<String>> {
+        rule.peers.as_ref()?;
         let mut names = Vec::new();
-        for key in rule.peers.as_ref()?.iter().map(peer) {
+        for key in peers(rule) {
             let name = self.set(&key, &Resolution::default());
             names.extend(name.filter(|name| !names.contains(name)));
         }

@@ -40,14 +40,13 @@ fn egress_reaches_nodes_and_networks() {
     assert_eq!(
         lines(&outcome),
         [
-            "set cidr/10.0.0.0/8 [10.0.0.0/8]",
-            "set cidr/::/0 [::/0]",
+            "set cidr/10.0.0.0/8,::/0 [10.0.0.0/8, ::/0]",
             "set nodes/{os=linux} [192.0.2.1/32]",
             "set nodes/{} [192.0.2.1/32, 192.0.2.2/32]",
             "set pods/{team=b}/{} [10.0.1.1/32, fd00::1/128]",
             "policy clusternetworkpolicy/p Baseline 0 on pods/{team=b}/{}",
             " egress egress[0]: Deny nodes/{os=linux} *",
-            " egress egress[1]: Accept nodes/{}|cidr/10.0.0.0/8|cidr/::/0 *",
+            " egress egress[1]: Accept nodes/{}|cidr/10.0.0.0/8,::/0 *",
         ]
     );
 }
