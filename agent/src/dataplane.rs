@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::image::Image;
+use crate::{draft::Compiled, image::Image};
 
 /// Identifies what a commit makes visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,9 +70,9 @@ pub struct Attachment {
 
 /// Tables that packets read.
 pub trait Dataplane: Send {
-    /// Makes packets see `image`, whole or not at all; when it returns, they do. The instant is
+    /// Makes packets see an image, whole or not at all; when it returns, they do. The instant is
     /// the one at which they began to.
-    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError>;
+    fn commit(&mut self, compiled: Compiled<'_>, stamp: Stamp) -> Result<Instant, CommitError>;
 
     /// What the tables hold and since which commit; `None` before the first.
     fn held(&self) -> Option<(Image, Stamp)>;

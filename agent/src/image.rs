@@ -66,11 +66,15 @@ impl Image {
         index: u32,
         record: &R,
     ) {
-        let Ok(block) = Block::read_from_bytes(record.as_bytes()) else {
-            unreachable!("records are one block long")
-        };
-        for (word, value) in block.0.into_iter().enumerate() {
+        for (word, value) in block(record).0.into_iter().enumerate() {
             self.set_word(table, index as usize * BLOCK_WORDS + word, value);
         }
     }
+}
+
+pub(crate) fn block<R: IntoBytes + Immutable + KnownLayout>(record: &R) -> Block {
+    let Ok(block) = Block::read_from_bytes(record.as_bytes()) else {
+        unreachable!("records are one block long")
+    };
+    block
 }

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod config;
 pub mod dataplane;
 pub mod documents;
+pub mod draft;
 pub mod grpc;
 pub mod image;
 pub mod kubernetes;

@@ -66,16 +66,21 @@ fn summary(out: &mut dyn Write, status: &GetStatusResponse) -> Result<(), CliErr
     section(out, &["OWNER", "EPOCH", "RESOURCES", ""], owners)?;
     let attachments = status.attachments.iter().map(|it| [it.interface.clone(), it.hook.clone()]);
     section(out, &["INTERFACE", "HOOK"], attachments)?;
-    let tables = status.tables.iter().map(|it| {
-        let percent = it.used.saturating_mul(100).checked_div(it.capacity).unwrap_or(0);
-        [it.table.clone(), it.used.to_string(), it.capacity.to_string(), format!("{percent}%")]
-    });
+    let limits = status.limits.iter().filter(|it| it.used > 0);
+    let limits = limits.map(|it| fill(&it.limit, it.used, it.room));
+    section(out, &["LIMIT", "USED", "ROOM", "FILL"], limits)?;
+    let tables = status.tables.iter().map(|it| fill(&it.table, it.used, it.capacity));
     section(out, &["TABLE", "USED", "CAPACITY", "FILL"], tables)?;
     let counters = status.counters.iter().filter(|it| it.packets > 0).map(|it| {
         let fate = if it.drop { "dropped" } else { "passed" };
         [it.name.clone(), fate.to_owned(), it.packets.to_string()]
     });
     section(out, &["REASON", "FATE", "PACKETS"], counters)
+}
+
+fn fill(name: &str, used: u64, room: u64) -> [String; 4] {
+    let percent = used.saturating_mul(100).checked_div(room).unwrap_or(0);
+    [name.to_owned(), used.to_string(), room.to_string(), format!("{percent}%")]
 }
 
 /// A table after a blank line; nothing when it has no rows.

@@ -1,94 +1,162 @@
 //! The IPv6 address tables: exact addresses, and prefixes by longest match.
+//!
+//! The class is constant on what a prefix of any set covers and no longer prefix does, so one
+//! entry per prefix is exact.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr},
 };
 
 use abi::address::Leaf;
 
 use super::{
-    classes::Segments,
-    marks::{Mark, Marks},
-    ranges::bounds,
+    classes::Classes,
+    marks::Marks,
+    ranges::{Family, bounds},
 };
-use crate::{image::Image, model::AddressSet};
+use crate::{
+    draft::Draft,
+    model::{Prefix, World},
+};
 
-/// Writes both tables. `sets` are those that `segments` were made of.
-///
-/// The class is constant on what a prefix of any set covers and no longer prefix does, so one
-/// entry per prefix is exact. Entries that would repeat what is found without them are left out.
-pub(super) fn write<'w>(
-    image: &mut Image,
-    segments: &Segments,
-    sets: impl Iterator<Item = &'w AddressSet>,
-    marks: &Marks,
-) {
-    let prefixes = distinct(sets);
-    // The prefixes around the one at hand: last address, and the class found in them.
-    let mut around: Vec<(u128, u32)> = Vec::new();
-    for (index, prefix) in prefixes.iter().enumerate() {
-        while around.pop_if(|(last, _)| *last < prefix.first).is_some() {}
-        let found = around.last().map_or(0, |(_, class)| *class);
-        let Some(address) = uncovered(prefix, &prefixes[index + 1..]) else {
-            around.push((prefix.last, found));
-            continue;
-        };
-        let class = segments.class(address);
-        if class != found {
-            let address = prefix.first.to_be_bytes();
-            if prefix.length == 128 {
-                image.addresses6.insert(address, Leaf::new(class, 0, 0));
-            } else {
-                image.prefixes6.insert((address, prefix.length), Leaf::new(class, 0, 0));
+/// The prefixes of the sets in use.
+#[derive(Debug)]
+pub(super) struct Prefixes6 {
+    /// First address and length, with the number of sets that have it: a prefix comes right
+    /// before those inside it.
+    prefixes: BTreeMap<Span, usize>,
+    /// How many prefixes there are of each length.
+    lengths: [usize; 129],
+    held: HashMap<String, Vec<Span>>,
+}
+
+type Span = (u128, u8);
+
+impl Default for Prefixes6 {
+    fn default() -> Self {
+        Self { prefixes: BTreeMap::new(), lengths: [0; 129], held: HashMap::new() }
+    }
+}
+
+impl Prefixes6 {
+    /// Follows a change of one set, of which `used` says whether any group has it; notes the
+    /// prefixes that are new or gone.
+    pub(super) fn update(
+        &mut self,
+        world: &World,
+        name: &str,
+        used: bool,
+        touched: &mut BTreeSet<Span>,
+    ) {
+        let set = world.address_sets.get(name).filter(|_| used);
+        let prefixes = set.into_iter().flat_map(|set| set.prefixes.iter().chain(&set.except));
+        let prefixes: BTreeSet<Span> = prefixes.filter_map(span).collect();
+        let before = self.held.remove(name).unwrap_or_default();
+        for span in &prefixes {
+            let uses = self.prefixes.entry(*span).or_default();
+            *uses += 1;
+            if *uses == 1 {
+                self.lengths[span.1 as usize] += 1;
+                touched.insert(*span);
             }
         }
-        around.push((prefix.last, class));
-    }
-    for (address, mark) in v6(marks) {
-        let leaf = mark.leaf(segments.class(u128::from(address)));
-        image.addresses6.insert(address.octets(), leaf);
-    }
-}
-
-/// Ordered so that a prefix comes right before those inside it.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Span {
-    first: u128,
-    length: u8,
-    last: u128,
-}
-
-fn distinct<'w>(sets: impl Iterator<Item = &'w AddressSet>) -> Vec<Span> {
-    let prefixes: BTreeSet<Span> = sets
-        .flat_map(|set| set.prefixes.iter().chain(&set.except))
-        .filter(|prefix| prefix.net().addr().is_ipv6())
-        .map(|prefix| {
-            let (first, last) = bounds(*prefix);
-            Span { first, length: prefix.net().prefix_len(), last }
-        })
-        .collect();
-    prefixes.into_iter().collect()
-}
-
-/// An address of `prefix` that no longer prefix covers; `following` begins with those inside it.
-fn uncovered(prefix: &Span, following: &[Span]) -> Option<u128> {
-    let mut free = prefix.first;
-    for inside in following.iter().take_while(|other| other.first <= prefix.last) {
-        if inside.first > free {
-            break;
+        for span in before {
+            let Some(uses) = self.prefixes.get_mut(&span) else { continue };
+            *uses -= 1;
+            if *uses == 0 {
+                self.prefixes.remove(&span);
+                self.lengths[span.1 as usize] -= 1;
+                touched.insert(span);
+            }
         }
-        if inside.last >= prefix.last {
-            return None;
+        if !prefixes.is_empty() {
+            self.held.insert(name.to_owned(), prefixes.into_iter().collect());
         }
-        free = free.max(inside.last + 1);
     }
-    Some(free)
+
+    /// Writes the entries of what changed: `spans` that are new or gone, `ranges` of another
+    /// class, `addresses` with another mark.
+    pub(super) fn write(
+        &self,
+        classes: &Classes,
+        marks: &Marks,
+        mut spans: BTreeSet<Span>,
+        ranges: &[(u128, u128)],
+        addresses: impl Iterator<Item = Ipv6Addr>,
+        draft: &mut Draft,
+    ) {
+        let mut exact: BTreeSet<u128> = addresses.map(u128::from).collect();
+        for (first, last) in spans.iter().map(|span| (span.0, end(*span))).collect::<Vec<_>>() {
+            self.around(first, last, &mut spans);
+        }
+        for (first, last) in ranges {
+            self.around(*first, *last, &mut spans);
+            let address = |number: u128| IpAddr::V6(Ipv6Addr::from_bits(number));
+            for (address, _) in marks.range(address(*first), address(*last)) {
+                if let IpAddr::V6(address) = address {
+                    exact.insert(u128::from(address));
+                }
+            }
+        }
+        for span in spans {
+            let (first, length) = span;
+            if length == 128 {
+                exact.insert(first);
+                continue;
+            }
+            let address =
+                if self.prefixes.contains_key(&span) { self.uncovered(span) } else { None };
+            let leaf = address.map(|it| Leaf::new(classes.class(Family::V6, it), 0, 0));
+            draft.set_prefix6((first.to_be_bytes(), length), leaf);
+        }
+        for number in exact {
+            let address = Ipv6Addr::from_bits(number);
+            let mark = marks.get(address.into());
+            let known = mark.is_some() || self.prefixes.contains_key(&(number, 128));
+            let leaf = || mark.unwrap_or_default().leaf(classes.class(Family::V6, number));
+            draft.set_address6(address.octets(), known.then(leaf));
+        }
+    }
+
+    /// Adds the prefixes that have an address of a range.
+    fn around(&self, first: u128, last: u128, spans: &mut BTreeSet<Span>) {
+        spans.extend(self.prefixes.range((first, 0)..=(last, 128)).map(|(span, _)| *span));
+        for length in (0..=128_u8).filter(|length| self.lengths[*length as usize] > 0) {
+            let span = (first & mask(length), length);
+            if self.prefixes.contains_key(&span) {
+                spans.insert(span);
+            }
+        }
+    }
+
+    /// An address of `span` that no longer prefix covers.
+    fn uncovered(&self, span: Span) -> Option<u128> {
+        let (first, length) = span;
+        let last = end(span);
+        let mut free = first;
+        for (inside, _) in self.prefixes.range((first, length + 1)..=(last, 128)) {
+            if inside.0 > free {
+                break;
+            }
+            let end = end(*inside);
+            if end >= last {
+                return None;
+            }
+            free = free.max(end + 1);
+        }
+        Some(free)
+    }
 }
 
-fn v6(marks: &Marks) -> impl Iterator<Item = (Ipv6Addr, Mark)> {
-    marks.iter().filter_map(|(address, mark)| match address {
-        IpAddr::V6(address) => Some((*address, *mark)),
-        IpAddr::V4(_) => None,
-    })
+fn span(prefix: &Prefix) -> Option<Span> {
+    prefix.net().addr().is_ipv6().then(|| (bounds(*prefix).0, prefix.net().prefix_len()))
+}
+
+fn end((first, length): Span) -> u128 {
+    first | !mask(length)
+}
+
+fn mask(length: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    groups::Groups,
     ranges::{Family, SetRanges, number},
-    sets::Selection,
     tiers::Direction,
 };
 use crate::model::{Policy, Rule};
@@ -21,20 +21,30 @@ impl Digest {
     pub(super) const UNRESTRICTED: Self = Self([0; 4]);
 }
 
-/// Of all profiles: everything that their verdicts are computed from.
-pub(super) fn profiles(selection: &Selection<'_>) -> Vec<Digest> {
-    let sets: Vec<Digest> = selection.ranges.iter().map(set).collect();
-    selection
-        .profiles
-        .iter()
-        .map(|profile| {
-            let mut writer = Writer::default();
-            for policy in profile {
-                writer.policy(policy, |name| selection.set(name).map(|index| sets[index as usize]));
-            }
-            writer.finish()
-        })
-        .collect()
+/// Of everything that the verdicts of one direction are computed from.
+pub(super) fn chain(policies: &[&Policy], direction: Direction, groups: &Groups) -> Digest {
+    let mut writer = Writer::default();
+    for policy in policies {
+        let Some(rules) = direction.rules(policy) else { continue };
+        writer.number(policy.tier as u128);
+        writer.number(rules.len() as u128);
+        for rule in rules {
+            writer.rule(rule, groups);
+        }
+    }
+    writer.finish()
+}
+
+/// Of both directions of an endpoint.
+pub(super) fn endpoint(directions: [Digest; 2]) -> Digest {
+    if directions == [Digest::UNRESTRICTED; 2] {
+        return Digest::UNRESTRICTED;
+    }
+    let mut writer = Writer::default();
+    for digest in directions {
+        writer.digest(digest);
+    }
+    writer.finish()
 }
 
 /// Of which address is whose.
@@ -48,7 +58,8 @@ pub(super) fn addresses(owners: &BTreeSet<(IpAddr, u16)>) -> Digest {
     writer.finish()
 }
 
-fn set(ranges: &SetRanges) -> Digest {
+/// Of addresses.
+pub(super) fn ranges(ranges: &SetRanges) -> Digest {
     let mut writer = Writer::default();
     for family in Family::ALL {
         let ranges = ranges.family(family).as_slice();
@@ -70,23 +81,17 @@ impl Writer {
         self.0.update(number.to_le_bytes());
     }
 
-    fn policy(&mut self, policy: &Policy, set: impl Fn(&str) -> Option<Digest>) {
-        self.number(policy.tier as u128);
-        for direction in Direction::ALL {
-            let rules = direction.rules(policy);
-            self.number(rules.map_or(0, |rules| 1 + rules.len() as u128));
-            for rule in rules.into_iter().flatten() {
-                self.rule(rule, &set);
-            }
-        }
+    fn digest(&mut self, digest: Digest) {
+        digest.0.into_iter().for_each(|word| self.number(word as u128));
     }
 
-    fn rule(&mut self, rule: &Rule, set: impl Fn(&str) -> Option<Digest>) {
+    fn rule(&mut self, rule: &Rule, groups: &Groups) {
         self.number(rule.action as u128);
-        self.number(rule.peers.as_ref().map_or(0, |peers| 1 + peers.len() as u128));
-        for peer in rule.peers.iter().flatten() {
-            for word in set(peer).unwrap_or_default().0 {
-                self.number(word as u128);
+        match &rule.peers {
+            None => self.number(0),
+            Some(names) => {
+                self.number(1);
+                self.digest(groups.id(names).map_or_else(Digest::default, |id| groups.digest(id)));
             }
         }
         self.number(rule.ports.as_ref().map_or(0, |ports| 1 + ports.len() as u128));

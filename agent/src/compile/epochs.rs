@@ -12,8 +12,8 @@ use abi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, rows::EndpointRows};
-use crate::image::Image;
+use super::{chains::EndpointRows, digest::Digest};
+use crate::{draft::Draft, image::Image};
 
 /// The epochs, and what they were last derived from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,22 +26,20 @@ pub(super) struct Epochs {
     /// The policy of the present endpoints.
     policies: BTreeMap<u16, Digest>,
     local_addresses: Digest,
-    /// Ids of the backends that live flows may stay on.
-    serving: BTreeSet<u32>,
     /// Where epochs start.
     first: u32,
 }
 
 impl Epochs {
-    /// Moves the epochs of everything that changed.
+    /// Moves the epochs of everything that changed; `lost`: some backend serves no more.
     pub(super) fn advance(
         &mut self,
         policies: BTreeMap<u16, Digest>,
         local_addresses: Digest,
-        serving: BTreeSet<u32>,
+        lost: bool,
     ) {
         let first = self.first.max(1);
-        let moved = local_addresses != self.local_addresses || !self.serving.is_subset(&serving);
+        let moved = lost || local_addresses != self.local_addresses;
         if self.node == 0 {
             self.node = first;
         } else if moved {
@@ -56,7 +54,6 @@ impl Epochs {
         }
         self.policies = policies;
         self.local_addresses = local_addresses;
-        self.serving = serving;
     }
 
     /// Starts above every epoch of an adopted image.
@@ -79,7 +76,7 @@ impl Epochs {
     }
 
     /// Writes the endpoints' records; `rows` are those of the present endpoints.
-    pub(super) fn write(&self, image: &mut Image, rows: &BTreeMap<u16, EndpointRows>) {
+    pub(super) fn write(&self, draft: &mut Draft, rows: &BTreeMap<u16, EndpointRows>) {
         let mut write = |id: u16, epoch: u32| {
             let rows = rows.get(&id).copied().unwrap_or(EndpointRows::UNRESTRICTED);
             let [ingress_row, egress_row] = rows.judged;
@@ -92,7 +89,7 @@ impl Epochs {
                 egress_exempt_row,
                 ..Endpoint::default()
             };
-            image.set_record(Table::Endpoints, id as u32, &record);
+            draft.set_record(Table::Endpoints, id as u32, &record);
         };
         write(0, self.node);
         for (id, epoch) in &self.endpoints {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use abi::{
@@ -17,40 +18,54 @@ use crate::image::Image;
 /// Everything that a compilation remembers for the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ids {
+    pub(super) local: LocalIds,
+    /// Shared until they change: there may be many.
+    pub(super) services: Arc<ServiceIds>,
+}
+
+/// What concerns the workloads of this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LocalIds {
     /// Compilations so far: the clock of the quarantine.
-    pub(super) compilations: u64,
+    pub compilations: u64,
     /// Local workloads by name.
-    pub(super) endpoints: Allocator<String>,
+    pub endpoints: Allocator<String>,
+    pub epochs: Epochs,
+}
+
+/// What concerns services.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ServiceIds {
     /// One record per service and address family.
-    pub(super) services: Allocator<(String, Family)>,
+    pub services: Allocator<(String, Family)>,
     /// By service and address.
-    pub(super) backends: Allocator<(String, SocketAddr)>,
-    pub(super) next_hops: Allocator<IpAddr>,
-    /// Chunks of the IPv4 address table, numbered from 1.
-    pub(super) chunks: Allocator<(u8, u32)>,
-    pub(super) places: Places,
-    pub(super) epochs: Epochs,
+    pub backends: Allocator<(String, SocketAddr)>,
+    pub next_hops: Allocator<IpAddr>,
+    pub places: Places,
+    /// Ids of the backends that live flows may stay on.
+    pub serving: BTreeSet<u32>,
 }
 
 impl Ids {
     /// Keeps clear of everything that an adopted image names.
     pub(super) fn start_after(&mut self, adopted: &Image) {
-        let now = self.compilations;
+        let now = self.local.compilations;
         let records = |table: Table| {
             (1..(adopted.words(table).len() / BLOCK_WORDS) as u32)
                 .filter(move |id| used(adopted, table, *id))
         };
-        self.endpoints.avoid(records(Table::Endpoints), now);
-        self.services.avoid(records(Table::Services), now);
-        self.services.avoid(adopted.frontends.values().copied(), now);
-        self.backends.avoid(records(Table::Backends), now);
-        self.next_hops.avoid(adopted.next_hops.keys().copied(), now);
-        self.epochs.start_after(adopted);
+        self.local.endpoints.avoid(records(Table::Endpoints), now);
+        let known = Arc::make_mut(&mut self.services);
+        known.services.avoid(records(Table::Services), now);
+        known.services.avoid(adopted.frontends.values().copied(), now);
+        known.backends.avoid(records(Table::Backends), now);
+        known.next_hops.avoid(adopted.next_hops.keys().copied(), now);
+        self.local.epochs.start_after(adopted);
     }
 
     /// The number of a local workload, or 0 for any other.
     pub(super) fn endpoint(&self, workload: &str) -> u16 {
-        self.endpoints.live.get(workload).map_or(0, |id| *id as u16)
+        self.local.endpoints.live.get(workload).map_or(0, |id| *id as u16)
     }
 }
 
@@ -115,15 +130,31 @@ impl<K: Ord + Clone> Allocator<K> {
             keep
         });
         for key in wanted {
-            if self.live.contains_key(&key) {
-                continue;
-            }
-            let Some(id) = self.next(limit, now, quarantine) else {
+            if !self.take(key.clone(), limit, now, quarantine) {
                 return Err(Exhausted { key, needed });
-            };
-            self.live.insert(key, id);
+            }
         }
         Ok(())
+    }
+
+    /// Frees the living keys from `first` to `last` that are not wanted any more.
+    pub(super) fn keep(&mut self, first: &K, last: &K, wanted: &BTreeSet<K>, now: u64) {
+        let living = self.live.range(first..=last).map(|(key, _)| key);
+        let gone: Vec<K> = living.filter(|key| !wanted.contains(*key)).cloned().collect();
+        for key in gone {
+            if let Some(id) = self.live.remove(&key) {
+                self.freed.push_back((id, now));
+            }
+        }
+    }
+
+    /// Makes `key` a living one; says whether there was a number for it. See [`Self::assign`].
+    pub(super) fn take(&mut self, key: K, limit: u32, now: u64, quarantine: u64) -> bool {
+        if !self.live.contains_key(&key) {
+            let Some(id) = self.next(limit, now, quarantine) else { return false };
+            self.live.insert(key, id);
+        }
+        true
     }
 
     /// The number of a living key.
@@ -133,6 +164,10 @@ impl<K: Ord + Clone> Allocator<K> {
 
     pub(super) fn get(&self, key: &K) -> Option<u32> {
         self.live.get(key).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
@@ -217,8 +252,8 @@ mod tests {
     fn ids_survive_being_written_as_json() {
         let mut ids = Ids::default();
         let address = "[fd00::1]:80".parse().unwrap();
-        ids.backends.assign(BTreeSet::from([("s".into(), address)]), 9, 0, 0).unwrap();
-        ids.chunks.assign(BTreeSet::from([(16, 7)]), 9, 0, 0).unwrap();
+        let backends = &mut Arc::make_mut(&mut ids.services).backends;
+        backends.assign(BTreeSet::from([("s".into(), address)]), 9, 0, 0).unwrap();
         let text = serde_json::to_string(&ids).unwrap();
         assert_eq!(serde_json::from_str::<Ids>(&text).unwrap(), ids);
     }

@@ -1,11 +1,14 @@
 //! What single addresses are, apart from their class.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use abi::address::Leaf;
 
 use super::ids::Ids;
-use crate::model::World;
+use crate::model::{Key, Kind, World};
 
 /// Flags and local endpoint of an address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,36 +24,129 @@ impl Mark {
 }
 
 /// Every address of which more is known than its class.
-pub(super) type Marks = BTreeMap<IpAddr, Mark>;
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    sums: BTreeMap<IpAddr, Mark>,
+    /// All that somebody has said about an address.
+    claims: HashMap<IpAddr, Vec<Claim>>,
+    /// By resource, the addresses that it says something about.
+    claimed: HashMap<Key, Vec<(IpAddr, Claim)>>,
+}
 
-pub(super) fn of(world: &World, node: &str, ids: &Ids) -> Marks {
-    let mut marks = Marks::new();
-    for frontend in world.services.values().flat_map(|service| &service.frontends) {
-        marks.entry(frontend.address).or_default().flags = Leaf::FRONTEND | Leaf::SERVICE_ONLY;
-    }
-    for other in world.nodes.values() {
-        let flag = if other.name == node { Leaf::THIS_NODE } else { 0 };
-        for address in &other.addresses {
-            taken(&mut marks, *address).flags |= flag;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Frontend,
+    ThisNode,
+    OtherNode,
+    /// Of a local workload its endpoint, of others 0.
+    Workload(u16),
+}
+
+impl Marks {
+    /// Follows a change of these resources; gives the addresses that are no longer what they
+    /// were.
+    pub(super) fn update<'k>(
+        &mut self,
+        world: &World,
+        node: &str,
+        changed: impl Iterator<Item = &'k Key>,
+        ids: &Ids,
+    ) -> BTreeSet<IpAddr> {
+        let mut touched = BTreeSet::new();
+        for key in changed {
+            let claims = claims(world, node, key, ids);
+            let before = if claims.is_empty() {
+                self.claimed.remove(key)
+            } else {
+                self.claimed.insert(key.clone(), claims.clone())
+            };
+            for (address, claim) in before.into_iter().flatten() {
+                self.withdraw(address, claim);
+                touched.insert(address);
+            }
+            for (address, claim) in claims {
+                self.claims.entry(address).or_default().push(claim);
+                touched.insert(address);
+            }
         }
+        touched.retain(|address| self.mark(*address));
+        touched
     }
-    for workload in world.workloads.values() {
-        let endpoint = if workload.node == node { ids.endpoint(&workload.name) } else { 0 };
-        for address in &workload.addresses {
-            let mark = taken(&mut marks, *address);
-            mark.flags |= Leaf::WORKLOAD;
-            if endpoint != 0 {
-                mark.endpoint = endpoint;
+
+    pub(super) fn get(&self, address: IpAddr) -> Option<Mark> {
+        self.sums.get(&address).copied()
+    }
+
+    /// The marks of a range of addresses of one family, ascending.
+    pub(super) fn range(
+        &self,
+        first: IpAddr,
+        last: IpAddr,
+    ) -> impl Iterator<Item = (IpAddr, Mark)> {
+        self.sums.range(first..=last).map(|(address, mark)| (*address, *mark))
+    }
+
+    fn withdraw(&mut self, address: IpAddr, claim: Claim) {
+        if let Some(claims) = self.claims.get_mut(&address) {
+            if let Some(index) = claims.iter().position(|it| *it == claim) {
+                claims.swap_remove(index);
+            }
+            if claims.is_empty() {
+                self.claims.remove(&address);
             }
         }
     }
-    marks.retain(|_, mark| *mark != Mark::default());
-    marks
+
+    /// Brings an address' mark up to date; says whether it is another.
+    fn mark(&mut self, address: IpAddr) -> bool {
+        let mark = self.claims.get(&address).map_or_else(Mark::default, |claims| sum(claims));
+        let before = if mark == Mark::default() {
+            self.sums.remove(&address)
+        } else {
+            self.sums.insert(address, mark)
+        };
+        before.unwrap_or_default() != mark
+    }
 }
 
-/// An address that somebody answers to, whether or not it is a frontend's too.
-fn taken(marks: &mut Marks, address: IpAddr) -> &mut Mark {
-    let mark = marks.entry(address).or_default();
-    mark.flags &= !Leaf::SERVICE_ONLY;
+fn sum(claims: &[Claim]) -> Mark {
+    let mut mark = Mark::default();
+    // An address that somebody answers to is no mere service address.
+    let mut taken = false;
+    for claim in claims {
+        match claim {
+            Claim::Frontend => mark.flags |= Leaf::FRONTEND,
+            Claim::ThisNode => mark.flags |= Leaf::THIS_NODE,
+            Claim::OtherNode => {}
+            Claim::Workload(endpoint) => {
+                mark.flags |= Leaf::WORKLOAD;
+                mark.endpoint = mark.endpoint.max(*endpoint);
+            }
+        }
+        taken |= *claim != Claim::Frontend;
+    }
+    if mark.flags & Leaf::FRONTEND != 0 && !taken {
+        mark.flags |= Leaf::SERVICE_ONLY;
+    }
     mark
+}
+
+/// What a resource says about addresses.
+fn claims(world: &World, node: &str, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim)> {
+    let of = |addresses: &[IpAddr], claim| addresses.iter().map(|it| (*it, claim)).collect();
+    match key.kind {
+        Kind::Node => world.nodes.get(&key.name).map(|it| {
+            let claim = if it.name == node { Claim::ThisNode } else { Claim::OtherNode };
+            of(&it.addresses, claim)
+        }),
+        Kind::Workload => world.workloads.get(&key.name).map(|it| {
+            let endpoint = if it.node == node { ids.endpoint(&it.name) } else { 0 };
+            of(&it.addresses, Claim::Workload(endpoint))
+        }),
+        Kind::Service => world.services.get(&key.name).map(|it| {
+            it.frontends.iter().map(|frontend| (frontend.address, Claim::Frontend)).collect()
+        }),
+        Kind::AddressSet | Kind::Policy | Kind::BackendSet => None,
+    }
+    .unwrap_or_default()
 }

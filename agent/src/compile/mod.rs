@@ -1,12 +1,15 @@
 //! The compiler: from the resources that a node holds to what its tables should hold.
 //!
-//! Pure but for the [`Ids`] it remembers: the same ids and world give the same [`Image`]. The
-//! steps, one file each:
+//! Pure but for what it remembers: the [`Ids`], without which numbers in tables and flows would
+//! lose their meaning, and the results of every step, so that a change costs what follows from
+//! it and not what the cluster weighs. [`update`] takes a change through the steps, one file
+//! each:
 //!
 //! - [`conflicts`] refuses what contradicts itself;
-//! - [`sets`] finds the policies that judge local endpoints, [`classes`] cuts the address spaces
-//!   by the sets that these name, [`tiers`] and [`ports`] decide what each class may do, [`rows`]
-//!   writes it down;
+//! - [`judging`] goes from policies to rows: [`sets`] are ranges of addresses, [`subjects`] says
+//!   who is judged by what, [`groups`] are the peers that rules name, [`classes`] cut the address
+//!   spaces by them, [`tiers`] and [`ports`] decide what each class may do, [`chains`] and
+//!   [`rows`] write it down, with the help of [`port_sets`];
 //! - [`services`] numbers services and backends, [`nearness`] picks the backends, [`maglev`]
 //!   deals the slots and [`slots`] places them;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
@@ -14,76 +17,85 @@
 
 mod addresses4;
 mod addresses6;
+mod chains;
 mod classes;
 mod conflicts;
 mod digest;
 mod epochs;
 mod explain;
+mod groups;
 mod ids;
+mod judging;
 mod limits;
 mod maglev;
 mod marks;
 mod nearness;
+mod port_sets;
 mod ports;
 mod ranges;
 mod rows;
 mod services;
 mod sets;
 mod slots;
+mod subjects;
 mod tiers;
+mod update;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use self::{
-    classes::Classes,
-    digest::Digest,
-    ids::{Exhausted, QUARANTINE},
-    limits::within,
-    ranges::Family,
-    rows::{EndpointRows, Rows},
-    sets::Selection,
-};
+use serde::Serialize;
+
 pub use self::{
     explain::{Connection, Decision, explain},
     ids::Ids,
     limits::Limits,
     tiers::Direction,
 };
+use self::{
+    ids::ServiceIds,
+    update::{State, Update},
+};
 use crate::{
-    image::{Image, Port},
-    model::{AddressSet, Key, Kind, Workload, World},
+    draft::Compiled,
+    image::Image,
+    model::{Key, World},
     refusal::Refusal,
-    store::Compile,
+    store::{Compile, Memory, Usage},
 };
 
 /// Compiles for one node, with numbers that stay the same from one image to the next.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Compiler {
     node: String,
     limits: Limits,
     ids: Ids,
+    /// What the last image was made from, unless it came to nothing.
+    state: Option<State>,
+    /// The ids of the image before, while the last one is not known to be committed.
+    before: Option<Ids>,
+    /// The ids of services that were written down last, and how.
+    written: Option<(Arc<ServiceIds>, Arc<[u8]>)>,
 }
 
 impl Compiler {
     /// `node` is the name of the node that the tables belong to.
     pub fn new(node: String, limits: Limits) -> Self {
-        Self { node, limits, ids: Ids::default() }
+        Self { node, limits, ids: Ids::default(), state: None, before: None, written: None }
     }
 
     /// Compiles everything anew. On refusal the ids are unchanged.
     ///
     /// The store has checked that names lead somewhere: an unknown set is an empty one here.
     pub fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>> {
-        conflicts::check(world, &self.node)?;
-        let mut ids = self.ids.clone();
-        ids.compilations += 1;
-        let image =
-            Compilation { node: &self.node, limits: &self.limits, world }.image(&mut ids)?;
-        self.ids = ids;
-        Ok(image)
+        self.state = None;
+        let before = self.ids.clone();
+        match self.anew(world) {
+            Ok(state) => Ok(state.draft.into_image()),
+            Err(refusals) => {
+                self.ids = before;
+                Err(refusals)
+            }
+        }
     }
 
     /// What has to be kept for the numbers to survive a restart.
@@ -101,23 +113,85 @@ impl Compiler {
     pub fn start_after(&mut self, adopted: &Image) {
         self.ids.start_after(adopted);
     }
+
+    fn anew(&mut self, world: &World) -> Result<State, Vec<Refusal>> {
+        let mut state = State::default();
+        self.step(&mut state, world, &world.keys().collect())?;
+        Ok(state)
+    }
+
+    fn step(
+        &mut self,
+        state: &mut State,
+        world: &World,
+        changed: &BTreeSet<Key>,
+    ) -> Result<(), Vec<Refusal>> {
+        let Self { node, limits, ids, .. } = self;
+        ids.local.compilations += 1;
+        Update { node, limits, world, changed }.run(state, ids)
+    }
 }
 
 impl Compile for Compiler {
-    fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>> {
-        Self::compile(self, world)
+    fn update(
+        &mut self,
+        world: &World,
+        changed: &BTreeSet<Key>,
+    ) -> Result<Compiled<'_>, Vec<Refusal>> {
+        if let Some(before) = self.before.take() {
+            self.ids = before;
+            self.state = None;
+        }
+        let before = self.ids.clone();
+        let updated = self.state.take().and_then(|mut state| {
+            let updated = self.step(&mut state, world, changed);
+            // What does not fit may fit when everything is numbered anew.
+            updated.is_ok().then_some(state)
+        });
+        let whole = updated.is_none();
+        let state = if let Some(state) = updated {
+            state
+        } else {
+            self.ids = before.clone();
+            self.anew(world).inspect_err(|_| self.ids = before.clone())?
+        };
+        self.before = Some(before);
+        let draft = &self.state.insert(state).draft;
+        let changes = (!whole).then(|| draft.changes());
+        Ok(Compiled { image: draft.image(), changes })
     }
 
-    fn memory(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.ids).unwrap_or_else(|error| {
-            tracing::error!(%error, "the compiler's ids cannot be saved");
-            Vec::new()
-        })
+    fn committed(&mut self) {
+        self.before = None;
+        if let Some(state) = &mut self.state {
+            state.draft.settle();
+        }
     }
 
-    fn recall(&mut self, memory: &[u8]) -> bool {
-        match serde_json::from_slice(memory) {
-            Ok(ids) => self.restore(ids),
+    fn validate(&self, world: &World) -> Result<(), Vec<Refusal>> {
+        let Self { node, limits, ids, .. } = self;
+        let (node, limits, ids) = (node.clone(), limits.clone(), ids.clone());
+        Self { ids, ..Self::new(node, limits) }.compile(world).map(drop)
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        self.state.iter().flat_map(|state| state.usage(&self.limits, &self.ids)).collect()
+    }
+
+    fn memory(&mut self) -> Memory {
+        let services = &self.ids.services;
+        let large = match &self.written {
+            Some((of, bytes)) if Arc::ptr_eq(of, services) => Arc::clone(bytes),
+            _ => json(&**services).into(),
+        };
+        self.written = Some((Arc::clone(services), Arc::clone(&large)));
+        Memory { small: json(&self.ids.local), large }
+    }
+
+    fn recall(&mut self, memory: &Memory) -> bool {
+        let local = serde_json::from_slice(&memory.small);
+        match local.and_then(|local| Ok((local, serde_json::from_slice(&memory.large)?))) {
+            Ok((local, services)) => self.restore(Ids { local, services: Arc::new(services) }),
             Err(error) => {
                 tracing::warn!(%error, "the saved ids cannot be read");
                 return false;
@@ -131,122 +205,9 @@ impl Compile for Compiler {
     }
 }
 
-/// One run over one world.
-struct Compilation<'c> {
-    node: &'c str,
-    limits: &'c Limits,
-    world: &'c World,
-}
-
-impl Compilation<'_> {
-    fn image(&self, ids: &mut Ids) -> Result<Image, Vec<Refusal>> {
-        let mut image = Image::default();
-        let local: Vec<&Workload> =
-            self.world.workloads.values().filter(|it| it.node == self.node).collect();
-        self.write_ports(&mut image, &local, ids)?;
-
-        let selection = Selection::new(self.world, &local);
-        let classes = Classes::new(&selection.ranges);
-        let rows = rows::write(&mut image, self.limits, &selection, &classes)?;
-        let serving = services::write(&mut image, self.limits, self.world, self.node, ids)?;
-        self.write_addresses(&mut image, &selection, &classes, ids)?;
-
-        let policies = policies(&selection, &rows, &local, ids);
-        let addresses = digest::addresses(&self.owners(&local, ids));
-        ids.epochs.advance(policies, addresses, serving);
-        let rows = local
-            .iter()
-            .map(|it| (ids.endpoint(&it.name), rows[selection.profile_of[it.name.as_str()]]))
-            .collect();
-        ids.epochs.write(&mut image, &rows);
-        Ok(image)
-    }
-
-    fn write_ports(
-        &self,
-        image: &mut Image,
-        local: &[&Workload],
-        ids: &mut Ids,
-    ) -> Result<(), Vec<Refusal>> {
-        let wanted = local.iter().map(|workload| workload.name.clone()).collect();
-        let room = self.limits.endpoint_ids();
-        let now = ids.compilations;
-        if let Err(Exhausted { key, needed }) = ids.endpoints.assign(wanted, room, now, QUARANTINE)
-        {
-            // Where quarantined ids are missing, what is needed is below the limit.
-            within("endpoints", needed.max(room as usize + 1), room as usize, || Key {
-                kind: Kind::Workload,
-                name: key,
-            })?;
-        }
-        for workload in local {
-            let port =
-                Port { workload: workload.name.clone(), interface: workload.interface.clone() };
-            image.ports.insert(ids.endpoint(&workload.name), port);
-        }
-        Ok(())
-    }
-
-    fn write_addresses(
-        &self,
-        image: &mut Image,
-        selection: &Selection<'_>,
-        classes: &Classes,
-        ids: &mut Ids,
-    ) -> Result<(), Vec<Refusal>> {
-        let marks = marks::of(self.world, self.node, ids);
-        let sets = || selection.names.iter().filter_map(|name| self.world.address_sets.get(*name));
-        let blamed = || self.largest(sets());
-
-        let (room, now) = (self.limits.chunks(), ids.compilations);
-        let segments = classes.segments(Family::V4);
-        addresses4::write(image, segments, &marks, &mut ids.chunks, room, now).or_else(
-            |Exhausted { needed, .. }| within("IPv4 address chunks", needed, room as usize, blamed),
-        )?;
-        addresses6::write(image, classes.segments(Family::V6), sets(), &marks);
-        let (exact, prefixes) = (image.addresses6.len(), image.prefixes6.len());
-        within("IPv6 addresses", exact, self.limits.addresses6 as usize, blamed)?;
-        within("IPv6 prefixes", prefixes, self.limits.prefixes6 as usize, blamed)
-    }
-
-    /// The address set with most prefixes; without any, whatever else has addresses.
-    fn largest<'w>(&self, sets: impl Iterator<Item = &'w AddressSet>) -> Key {
-        let size = |set: &&AddressSet| set.prefixes.len() + set.except.len();
-        let set = sets.max_by_key(size).map(|set| (Kind::AddressSet, &set.name));
-        let workload = || self.world.workloads.keys().next().map(|name| (Kind::Workload, name));
-        let service = || self.world.services.keys().next().map(|name| (Kind::Service, name));
-        let (kind, name) = set
-            .or_else(workload)
-            .or_else(service)
-            .map_or((Kind::Node, ""), |(kind, name)| (kind, name));
-        Key { kind, name: name.to_owned() }
-    }
-
-    /// The endpoint of each local address; 0 for this node's own.
-    fn owners(&self, local: &[&Workload], ids: &Ids) -> BTreeSet<(IpAddr, u16)> {
-        let own = self.world.nodes.get(self.node).into_iter().flat_map(|node| &node.addresses);
-        let workloads = local.iter().flat_map(|workload| {
-            workload.addresses.iter().map(|address| (*address, ids.endpoint(&workload.name)))
-        });
-        own.map(|address| (*address, 0)).chain(workloads).collect()
-    }
-}
-
-/// What judges each local endpoint, by its id.
-fn policies(
-    selection: &Selection<'_>,
-    rows: &Rows,
-    local: &[&Workload],
-    ids: &Ids,
-) -> BTreeMap<u16, Digest> {
-    let digests = digest::profiles(selection);
-    local
-        .iter()
-        .map(|workload| {
-            let profile = selection.profile_of[workload.name.as_str()];
-            let restricted = rows[profile] != EndpointRows::UNRESTRICTED;
-            let digest = if restricted { digests[profile] } else { Digest::UNRESTRICTED };
-            (ids.endpoint(&workload.name), digest)
-        })
-        .collect()
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_else(|error| {
+        tracing::error!(%error, "the compiler's ids cannot be saved");
+        Vec::new()
+    })
 }

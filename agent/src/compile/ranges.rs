@@ -50,11 +50,11 @@ pub(super) struct Ranges(Vec<(u128, u128)>);
 
 impl Ranges {
     fn of_prefixes(prefixes: &[Prefix], family: Family) -> Self {
-        let mut all: Vec<_> = prefixes
-            .iter()
-            .filter(|prefix| Family::of(prefix.net().addr()) == family)
-            .map(|prefix| bounds(*prefix))
-            .collect();
+        let of_family = |prefix: &&Prefix| Family::of(prefix.net().addr()) == family;
+        Self::merged(prefixes.iter().filter(of_family).map(|prefix| bounds(*prefix)).collect())
+    }
+
+    fn merged(mut all: Vec<(u128, u128)>) -> Self {
         all.sort_unstable();
         let mut merged: Vec<(u128, u128)> = Vec::with_capacity(all.len());
         for (first, last) in all {
@@ -96,6 +96,31 @@ impl Ranges {
         Self(rest)
     }
 
+    /// What is in one of the two and not in the other.
+    pub(super) fn difference(&self, other: &Self, family: Family) -> Vec<(u128, u128)> {
+        let mut edges: Vec<u128> =
+            [self, other].into_iter().flat_map(|it| it.edges(family)).collect();
+        edges.sort_unstable();
+        // An edge of both is none of the difference.
+        let edges: Vec<u128> = edges
+            .chunk_by(|one, other| one == other)
+            .filter(|same| same.len() == 1)
+            .map(|same| same[0])
+            .collect();
+        edges
+            .chunks(2)
+            .map(|pair| (pair[0], pair.get(1).map_or(family.last(), |end| end - 1)))
+            .collect()
+    }
+
+    /// The addresses at which a range begins or has ended.
+    fn edges(&self, family: Family) -> impl Iterator<Item = u128> {
+        self.0.iter().flat_map(move |(first, last)| {
+            let end = (*last < family.last()).then(|| last + 1);
+            [Some(*first), end].into_iter().flatten()
+        })
+    }
+
     pub(super) fn contains(&self, address: u128) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= address);
         after > 0 && address <= self.0[after - 1].1
@@ -115,6 +140,12 @@ impl SetRanges {
         Self(Family::ALL.map(|family| {
             Ranges::of_prefixes(&set.prefixes, family)
                 .minus(&Ranges::of_prefixes(&set.except, family))
+        }))
+    }
+
+    pub(super) fn union<'s>(sets: impl Iterator<Item = &'s Self> + Clone) -> Self {
+        Self(Family::ALL.map(|family| {
+            Ranges::merged(sets.clone().flat_map(|set| &set.family(family).0).copied().collect())
         }))
     }
 
@@ -172,6 +203,32 @@ mod tests {
             let got = set(prefixes, except);
             assert_eq!(got.family(Family::V4).as_slice(), expected, "{prefixes:?} - {except:?}");
         }
+    }
+
+    #[test]
+    fn what_differs_is_in_one_of_the_two() {
+        let rows: &[Row<'_>] = &[
+            (&["10.0.0.0/8"], &["10.0.0.0/8"], &[]),
+            (&["10.0.0.0/8"], &[], &[("10.0.0.0", "10.255.255.255")]),
+            (&["0.0.0.0/0"], &["0.0.0.0/1"], &[("128.0.0.0", "255.255.255.255")]),
+            (
+                &["10.0.0.0/30"],
+                &["10.0.0.1/32", "10.0.0.4/32"],
+                &[("10.0.0.0", "10.0.0.0"), ("10.0.0.2", "10.0.0.4")],
+            ),
+        ];
+        for (one, other, expected) in rows {
+            let (one, other) = (set(one, &[]), set(other, &[]));
+            let expected: Vec<_> =
+                expected.iter().map(|(first, last)| (v4(first), v4(last))).collect();
+            for (one, other) in [(&one, &other), (&other, &one)] {
+                let (one, other) = (one.family(Family::V4), other.family(Family::V4));
+                assert_eq!(one.difference(other, Family::V4), expected);
+            }
+        }
+        let (all, none) = (set(&["::/0"], &[]), SetRanges::default());
+        let (all, none) = (all.family(Family::V6), none.family(Family::V6));
+        assert_eq!(all.difference(none, Family::V6), [(0, u128::MAX)]);
     }
 
     #[test]

@@ -1,194 +1,192 @@
-//! Rows, port sets and pages: what each local endpoint allows to each class.
+//! Rows: what one direction of some endpoints allows to each class.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
+    collections::{BTreeSet, HashMap},
+    mem,
 };
 
 use abi::{
-    record::{PAGE_ALL, PAGE_FIRST, PAGE_NONE, PAGE_WORDS, PortSet, ROW_ALLOW},
+    record::{PORT_SET_ALL, PORT_SET_NONE},
     table::{BLOCK_WORDS, Table},
 };
 
-use super::{
-    classes::Classes,
-    limits::{Limits, within},
-    ports::{Intervals, Ports},
-    sets::{self, Selection},
-    tiers::{Chain, Direction},
-};
-use crate::{
-    image::Image,
-    model::{Key, Kind, Policy},
-    refusal::Refusal,
-};
+use super::{classes::Classes, port_sets::PortSets, tiers::Chain};
+use crate::draft::Draft;
 
 /// Port-set ids in one word of a row.
 const IDS_PER_WORD: usize = 4;
+const ALL: u32 = PORT_SET_ALL as u32;
 
-/// The rows of each profile.
-pub(super) type Rows = Vec<EndpointRows>;
+/// The port sets of one row by class, and where in the table it is.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// By the number of the class; `None` where there is no class of that number.
+    cells: Vec<Option<u32>>,
+    /// Cells that do not allow everything; a row that has none is nowhere.
+    restricted: usize,
+    slot: Option<u32>,
+    /// Words that differ from the table's.
+    dirty: BTreeSet<usize>,
+}
 
-/// Ingress and egress rows as an endpoint's record names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndpointRows {
-    pub judged: [u32; 2],
+/// Of what somebody may do with one direction of an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verdicts<'c> {
+    pub chain: &'c Chain,
     /// For what NetworkPolicy never blocks.
-    pub exempt: [u32; 2],
+    pub exempt: bool,
 }
 
-impl EndpointRows {
-    pub(super) const UNRESTRICTED: Self = Self { judged: [ROW_ALLOW; 2], exempt: [ROW_ALLOW; 2] };
-}
-
-/// Writes the policy tables.
-pub(super) fn write(
-    image: &mut Image,
-    limits: &Limits,
-    selection: &Selection<'_>,
-    classes: &Classes,
-) -> Result<Rows, Vec<Refusal>> {
-    within("classes", classes.len(), limits.classes(), || {
-        most(selection, |policy| sets::peers(policy).count())
-    })?;
-
-    let mut port_sets = Interner::new([Ports::none(), Ports::all()]);
-    let mut rows = Interner::new([]);
-    let mut placed = Vec::with_capacity(selection.profiles.len());
-    for profile in &selection.profiles {
-        let chains = Direction::ALL.map(|direction| Chain::new(profile, direction, selection));
-        placed.push([false, true].map(|exempt| {
-            chains.each_ref().map(|chain| {
-                let row = row(chain, exempt, classes, &mut port_sets);
-                row.iter().any(|set| *set != ALL).then(|| rows.intern(row))
-            })
-        }));
+impl Row {
+    /// The row of a chain over all classes; `known` are verdicts that were computed before, by
+    /// the lines that match.
+    pub(super) fn new(
+        verdicts: Verdicts<'_>,
+        classes: &Classes,
+        port_sets: &mut PortSets,
+        draft: &mut Draft,
+    ) -> Self {
+        let mut row = Self::default();
+        row.extend(verdicts, classes.iter(), port_sets, draft);
+        row
     }
 
-    write_port_sets(image, limits, selection, &port_sets)?;
-    let stride = classes.len().div_ceil(IDS_PER_WORD).next_multiple_of(BLOCK_WORDS);
-    within("rows", rows.len() * stride, limits.words(Table::Rows), || {
-        most(selection, |policy| sets::peers(policy).count())
-    })?;
-    for (row, index) in rows.iter() {
-        for (word, ids) in row.chunks(IDS_PER_WORD).enumerate() {
-            let packed = ids.iter().rev().fold(0, |packed, id| packed << 16 | *id as u64);
-            image.set_word(Table::Rows, *index * stride + word, packed);
+    /// Adds classes that have come up.
+    pub(super) fn extend<'g>(
+        &mut self,
+        verdicts: Verdicts<'_>,
+        classes: impl Iterator<Item = (u32, &'g [u32])>,
+        port_sets: &mut PortSets,
+        draft: &mut Draft,
+    ) {
+        let Verdicts { chain, exempt } = verdicts;
+        let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
+        for (class, groups) in classes {
+            let matching = chain.matching(groups);
+            let set = if let Some(set) = known.get(&matching) {
+                port_sets.retain(*set);
+                *set
+            } else {
+                let set = port_sets.acquire(chain.allowed(&matching, exempt), draft);
+                known.insert(matching, set);
+                set
+            };
+            self.set(class, Some(set));
         }
     }
-    let start = |row: Option<usize>| row.map_or(ROW_ALLOW, |row| (row * stride) as u32);
-    let placed = placed.into_iter().map(|[judged, exempt]| EndpointRows {
-        judged: judged.map(start),
-        exempt: exempt.map(start),
-    });
-    Ok(placed.collect())
-}
 
-const ALL: usize = abi::record::PORT_SET_ALL as usize;
-
-fn row(
-    chain: &Chain,
-    exempt: bool,
-    classes: &Classes,
-    port_sets: &mut Interner<Ports>,
-) -> Vec<usize> {
-    let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
-    classes
-        .members()
-        .map(|members| {
-            let matching = chain.matching(members);
-            if let Some(set) = known.get(&matching) {
-                return *set;
-            }
-            let set = port_sets.intern(chain.allowed(&matching, exempt));
-            known.insert(matching, set);
-            set
-        })
-        .collect()
-}
-
-fn write_port_sets(
-    image: &mut Image,
-    limits: &Limits,
-    selection: &Selection<'_>,
-    port_sets: &Interner<Ports>,
-) -> Result<(), Vec<Refusal>> {
-    let blamed = || {
-        most(selection, |policy| {
-            sets::rules(policy).filter_map(|rule| rule.ports.as_ref()).map(Vec::len).sum()
-        })
-    };
-    within("port sets", port_sets.len(), limits.port_sets(), blamed)?;
-
-    let mut pages: Interner<&Intervals> = Interner::new([]);
-    for (ports, _) in port_sets.iter() {
-        for intervals in ports.protocols() {
-            if !intervals.is_none() && !intervals.is_all() {
-                pages.intern(intervals);
+    /// Forgets classes that are no more.
+    pub(super) fn shrink(&mut self, classes: &[u32], port_sets: &mut PortSets) {
+        for class in classes {
+            if let Some(set) = self.set(*class, None) {
+                port_sets.release(set);
             }
         }
     }
-    within("port pages", pages.len(), limits.pages(), blamed)?;
 
-    for (ports, index) in port_sets.iter() {
-        let [tcp, udp, sctp] =
-            ports.protocols().each_ref().map(|intervals| match pages.index(&intervals) {
-                Some(page) => PAGE_FIRST + page as u16,
-                None if intervals.is_none() => PAGE_NONE,
-                None => PAGE_ALL,
-            });
-        let word = PortSet::new(tcp, udp, sctp, ports.others());
-        image.set_word(Table::PortSets, *index, word.0);
+    /// Puts another row in the place of this one.
+    pub(super) fn replace(&mut self, by: Self, port_sets: &mut PortSets) {
+        for class in 0..self.cells.len().max(by.cells.len()) {
+            let set = by.cells.get(class).copied().flatten();
+            if let Some(set) = self.set(class as u32, set) {
+                port_sets.release(set);
+            }
+        }
+        self.cells.truncate(by.cells.len());
     }
-    for (intervals, page) in pages.iter() {
-        write_page(image, *page * PAGE_WORDS as usize, intervals);
+
+    pub(super) fn is_restricted(&self) -> bool {
+        self.restricted > 0
     }
-    Ok(())
+
+    fn set(&mut self, class: u32, set: Option<u32>) -> Option<u32> {
+        let class = class as usize;
+        if self.cells.len() <= class {
+            self.cells.resize(class + 1, None);
+        }
+        let before = mem::replace(&mut self.cells[class], set);
+        if before != set {
+            self.dirty.insert(class / IDS_PER_WORD);
+        }
+        let restricts = |set: Option<u32>| usize::from(set.is_some_and(|set| set != ALL));
+        self.restricted = self.restricted + restricts(set) - restricts(before);
+        before
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        let ids = self.cells.iter().skip(index * IDS_PER_WORD).take(IDS_PER_WORD);
+        ids.rev().fold(0, |word, id| word << 16 | u64::from(id.unwrap_or(PORT_SET_NONE.into())))
+    }
 }
 
-fn write_page(image: &mut Image, start: usize, intervals: &Intervals) {
-    let mut words = [0_u64; PAGE_WORDS as usize];
-    for &(first, last) in intervals.as_slice() {
-        for word in first / 64..=last / 64 {
-            let from = first.saturating_sub(word * 64).min(63);
-            let to = (last - word * 64).min(63);
-            words[word as usize] |= (u64::MAX << from) & (u64::MAX >> (63 - to));
+/// Where rows lie: in slots of one length, which grows with the classes.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// Words of a slot.
+    stride: usize,
+    free: BTreeSet<u32>,
+    end: u32,
+}
+
+/// The table has room for fewer words than are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full {
+    pub needed: usize,
+}
+
+impl Layout {
+    /// Gives restricted rows a slot and takes it from others.
+    pub(super) fn place(&mut self, row: &mut Row) {
+        match row.slot {
+            None if row.is_restricted() => {
+                row.slot = Some(self.free.pop_first().unwrap_or_else(|| {
+                    self.end += 1;
+                    self.end - 1
+                }));
+                row.dirty = (0..self.stride).collect();
+            }
+            Some(slot) if !row.is_restricted() => {
+                row.slot = None;
+                self.free.insert(slot);
+            }
+            _ => {}
         }
     }
-    for (word, value) in words.into_iter().enumerate() {
-        image.set_word(Table::Pages, start + word, value);
-    }
-}
 
-/// The policy that has most of something.
-fn most(selection: &Selection<'_>, count: impl Fn(&Policy) -> usize) -> Key {
-    let policies = selection.profiles.iter().flatten();
-    let name = policies.max_by_key(|policy| count(policy)).map_or("", |policy| &policy.name);
-    Key { kind: Kind::Policy, name: name.to_owned() }
-}
-
-/// Numbers distinct values from 0 on, in the order in which they come.
-struct Interner<T>(BTreeMap<T, usize>);
-
-impl<T: Ord + Hash> Interner<T> {
-    fn new(known: impl IntoIterator<Item = T>) -> Self {
-        Self(known.into_iter().enumerate().map(|(index, value)| (value, index)).collect())
+    /// Makes slots long enough for `classes`, where the table has `room` words; says whether
+    /// every row lies elsewhere now.
+    pub(super) fn fit(&mut self, classes: u32, room: usize) -> Result<bool, Full> {
+        let whole = |words: usize| words.next_multiple_of(BLOCK_WORDS);
+        let needed = whole((classes as usize).div_ceil(IDS_PER_WORD));
+        let fits = |stride: &usize| self.end as usize * stride <= room;
+        if self.stride >= needed && fits(&self.stride) {
+            return Ok(false);
+        }
+        let roomy = whole(needed + needed / 4);
+        let stride = [roomy, needed].into_iter().find(fits);
+        self.stride = stride.ok_or(Full { needed: self.end as usize * needed })?;
+        Ok(true)
     }
 
-    fn intern(&mut self, value: T) -> usize {
-        let next = self.0.len();
-        *self.0.entry(value).or_insert(next)
+    /// Writes what differs from the table, or everything.
+    pub(super) fn write(&self, row: &mut Row, everything: bool, draft: &mut Draft) {
+        let dirty = mem::take(&mut row.dirty);
+        let Some(start) = self.start(row) else { return };
+        let mut write = |word: usize| draft.set_word(Table::Rows, start + word, row.word(word));
+        if everything {
+            (0..self.stride).for_each(&mut write);
+        } else {
+            dirty.into_iter().for_each(&mut write);
+        }
     }
 
-    fn index(&self, value: &T) -> Option<usize> {
-        self.0.get(value).copied()
+    /// Words that all slots take.
+    pub(super) fn words(&self) -> usize {
+        self.end as usize * self.stride
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&T, &usize)> {
-        self.0.iter()
+    /// The first word of a row that restricts.
+    pub(super) fn start(&self, row: &Row) -> Option<usize> {
+        Some(row.slot? as usize * self.stride)
     }
 }

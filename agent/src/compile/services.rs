@@ -12,7 +12,7 @@ use abi::{
 };
 
 use super::{
-    ids::{Exhausted, Ids, QUARANTINE},
+    ids::{Exhausted, QUARANTINE, ServiceIds},
     limits::{Limits, within},
     maglev,
     nearness::Location,
@@ -31,16 +31,18 @@ struct Variant<'w> {
     backends: Vec<&'w Backend>,
 }
 
-/// Writes the service tables; gives the ids of the backends that live flows may stay on.
+/// Writes the service tables; `here` are addresses that no next hop leads to. Gives the ids of the backends that live flows may stay on.
 pub(super) fn write(
     image: &mut Image,
     limits: &Limits,
     world: &World,
     node: &str,
-    ids: &mut Ids,
+    here: &BTreeSet<IpAddr>,
+    ids: &mut ServiceIds,
+    now: u64,
 ) -> Result<BTreeSet<u32>, Vec<Refusal>> {
     let variants = variants(world);
-    assign_ids(limits, world, node, &variants, ids)?;
+    assign_ids(limits, world, here, &variants, ids, now)?;
     write_frontends(image, limits, world, ids)?;
     write_slots(image, limits, world, node, &variants, ids)?;
     Ok(write_backends(image, &variants, ids))
@@ -74,11 +76,11 @@ impl Variant<'_> {
 fn assign_ids(
     limits: &Limits,
     world: &World,
-    node: &str,
+    here: &BTreeSet<IpAddr>,
     variants: &[Variant<'_>],
-    ids: &mut Ids,
+    ids: &mut ServiceIds,
+    now: u64,
 ) -> Result<(), Vec<Refusal>> {
-    let now = ids.compilations;
     let refuse = |limit: &str, needed: usize, room: u32, key: Key| {
         // Where quarantined ids are missing, what is needed is below the limit.
         within(limit, needed.max(room as usize + 1), room as usize, || key)
@@ -99,7 +101,6 @@ fn assign_ids(
         refuse("backends", needed, room, backend_set(world, &key.0))?;
     }
 
-    let here = addresses_here(world, node);
     let remote: BTreeMap<IpAddr, &str> = variants
         .iter()
         .flat_map(|variant| variant.backends.iter().map(move |it| (it.address.ip(), variant)))
@@ -116,19 +117,11 @@ fn assign_ids(
     Ok(())
 }
 
-/// Addresses that the kernel delivers on this node: no next hop leads there.
-fn addresses_here(world: &World, node: &str) -> BTreeSet<IpAddr> {
-    let workloads = world.workloads.values().filter(|it| it.node == node);
-    let workloads = workloads.flat_map(|it| &it.addresses);
-    let own = world.nodes.get(node).into_iter().flat_map(|it| &it.addresses);
-    workloads.chain(own).copied().collect()
-}
-
 fn write_frontends(
     image: &mut Image,
     limits: &Limits,
     world: &World,
-    ids: &Ids,
+    ids: &ServiceIds,
 ) -> Result<(), Vec<Refusal>> {
     for service in world.services.values() {
         for frontend in &service.frontends {
@@ -154,7 +147,7 @@ fn write_slots(
     world: &World,
     node: &str,
     variants: &[Variant<'_>],
-    ids: &mut Ids,
+    ids: &mut ServiceIds,
 ) -> Result<(), Vec<Refusal>> {
     let location = Location::new(node, &world.nodes);
     let eligible: Vec<(u32, Vec<(SocketAddr, u32)>)> = variants
@@ -194,7 +187,7 @@ fn place_slots(
     world: &World,
     variants: &[Variant<'_>],
     eligible: &[(u32, Vec<(SocketAddr, u32)>)],
-    ids: &mut Ids,
+    ids: &mut ServiceIds,
 ) -> Result<(), Vec<Refusal>> {
     let room = limits.words(Table::Slots) * 2;
     let mut largest = maglev::LARGEST;
@@ -216,7 +209,7 @@ fn place_slots(
     }
 }
 
-fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &Ids) -> BTreeSet<u32> {
+fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &ServiceIds) -> BTreeSet<u32> {
     image.next_hops = ids.next_hops.iter().map(|(address, id)| (id, *address)).collect();
     let mut serving = BTreeSet::new();
     for variant in variants {

@@ -33,6 +33,11 @@ impl Places {
         Ok(())
     }
 
+    /// How many slots are taken.
+    pub(super) fn slots(&self) -> usize {
+        self.0.values().map(|(_, size)| aligned(*size) as usize).sum()
+    }
+
     /// The first slot of a service and how many it has.
     pub(super) fn get(&self, service: u32) -> Option<(u32, u32)> {
         self.0.get(&service).copied()

@@ -1,12 +1,12 @@
 //! The tiers' semantics: from the rules that match a peer to what that peer may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{ports::Ports, sets::Selection};
+use super::{groups::Groups, ports::Ports};
 use crate::model::{Action, Policy, Rule, Tier};
 
 /// Which way a connection goes, as the workload that is judged sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     Ingress,
     Egress,
@@ -29,9 +29,9 @@ pub(super) struct Chain {
     lines: Vec<Line>,
     /// Some policy of the network tier speaks of this direction.
     isolated: bool,
-    /// Lines that match every peer, and lines by the sets that they name; ascending.
+    /// Lines that match every peer, and lines by the group that they name; ascending.
     always: Vec<u32>,
-    by_set: HashMap<u32, Vec<u32>>,
+    by_group: HashMap<u32, Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -42,39 +42,48 @@ struct Line {
 }
 
 impl Chain {
-    /// `policies` are in the order of tiers, priorities and names.
-    pub(super) fn new(policies: &[&Policy], direction: Direction, sets: &Selection<'_>) -> Self {
+    /// `policies` are in the order of tiers, priorities and names; their groups are acquired.
+    pub(super) fn new(policies: &[&Policy], direction: Direction, groups: &Groups) -> Self {
         let mut chain = Self::default();
         for policy in policies {
             let Some(rules) = direction.rules(policy) else { continue };
             chain.isolated |= policy.tier == Tier::Network;
             for rule in rules {
                 let ports = Ports::of_rule(rule.ports.as_deref());
-                chain.push(rule, Line { tier: policy.tier, action: rule.action, ports }, sets);
+                chain.push(rule, Line { tier: policy.tier, action: rule.action, ports }, groups);
             }
         }
         chain
     }
 
-    fn push(&mut self, rule: &Rule, line: Line, sets: &Selection<'_>) {
+    fn push(&mut self, rule: &Rule, line: Line, groups: &Groups) {
         let index = self.lines.len() as u32;
         match &rule.peers {
             None => self.always.push(index),
             Some(names) => {
-                for set in names.iter().filter_map(|name| sets.set(name)) {
-                    self.by_set.entry(set).or_default().push(index);
+                if let Some(group) = groups.id(names) {
+                    self.by_group.entry(group).or_default().push(index);
                 }
             }
         }
         self.lines.push(line);
     }
 
-    /// The lines that match a peer that is in exactly these sets, in order.
-    pub(super) fn matching(&self, members: &[u32]) -> Vec<u32> {
+    /// Whether a rule names any of these groups.
+    pub(super) fn names(&self, groups: &BTreeSet<u32>) -> bool {
+        self.by_group.keys().any(|group| groups.contains(group))
+    }
+
+    /// Whether nothing is ever denied.
+    pub(super) fn is_open(&self, exempt: bool) -> bool {
+        (!self.isolated || exempt) && self.lines.iter().all(|line| line.action != Action::Deny)
+    }
+
+    /// The lines that match a peer that is in exactly these groups, in order.
+    pub(super) fn matching(&self, groups: &[u32]) -> Vec<u32> {
         let mut matching = self.always.clone();
-        matching.extend(members.iter().filter_map(|set| self.by_set.get(set)).flatten());
+        matching.extend(groups.iter().filter_map(|group| self.by_group.get(group)).flatten());
         matching.sort_unstable();
-        matching.dedup();
         matching
     }
 

@@ -27,7 +27,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{service::InterceptorLayer, transport::Server};
 
 pub use from_proto::resource;
-pub use saved::{DecodeStateError, decode_state, encode_state};
+pub use saved::{DecodeStateError, decode_change, decode_state, encode_change, encode_state};
 
 use crate::store::Handle;
 

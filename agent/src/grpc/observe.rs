@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::key;
 use crate::{
     dataplane::{Attachment, Counter, Fill, Flow},
-    store::{self, Commits, Handle, OwnerStatus, Readiness},
+    store::{self, Commits, Handle, OwnerStatus, Readiness, Usage},
 };
 
 pub(super) struct Service {
@@ -68,6 +68,7 @@ fn status(status: store::Status) -> v1::GetStatusResponse {
             })
             .collect(),
         counters: status.counters.into_iter().map(counter).collect(),
+        limits: status.limits.into_iter().map(usage).collect(),
         tables: status.tables.into_iter().map(fill).collect(),
         attachments: status.attachments.into_iter().map(attachment).collect(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,6 +103,11 @@ fn owner(owner: OwnerStatus) -> v1::OwnerStatus {
 
 fn counter(counter: Counter) -> v1::Counter {
     v1::Counter { name: counter.name.to_owned(), drop: counter.drop, packets: counter.packets }
+}
+
+fn usage(usage: Usage) -> v1::LimitUsage {
+    let (used, room) = (usage.used as u64, usage.room as u64);
+    v1::LimitUsage { limit: usage.limit.to_owned(), used, room }
 }
 
 fn fill(fill: Fill) -> v1::TableFill {

@@ -1,13 +1,14 @@
 //! The store's state as bytes for the next agent.
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use proto::{state::v1 as saved, v1::apply_response};
 
 use super::{from_proto, key, to_proto};
 use crate::{
     dataplane::Stamp,
+    model::Key,
     refusal::Refusal,
-    store::{Accepted, Answer, Answered, Held, HeldResource, Owner, State},
+    store::{Accepted, Answer, Answered, Change, Held, HeldResource, Memory, Owner, State},
 };
 
 /// Why bytes are not a state.
@@ -22,51 +23,130 @@ pub enum DecodeStateError {
 }
 
 pub fn encode_state(state: &State) -> Vec<u8> {
-    let resources = state.held.iter().filter_map(|(key, held)| {
-        let resource = state.world.get(key)?;
-        let Held { owner, revision } = held.clone();
-        Some(to_proto::held(&HeldResource { resource, owner, revision }))
-    });
     saved::State {
-        lineage: state.stamp.lineage.to_be_bytes().to_vec().into(),
+        lineage: lineage_to_proto(state),
         revision: state.stamp.revision,
-        owners: state.owners.iter().map(|(name, owner)| owner_to_proto(name, owner)).collect(),
-        resources: resources.collect(),
-        compiler: state.compiler.clone().into(),
+        owners: state
+            .owners
+            .iter()
+            .map(|(name, owner)| owner_to_proto(name, owner, &owner.answered))
+            .collect(),
+        resources: state.held.keys().filter_map(|key| held_to_proto(state, key)).collect(),
+        compiler: state.compiler.small.clone().into(),
+        compiler_services: state.compiler.large.to_vec().into(),
+        saves: state.saves,
+    }
+    .encode_to_vec()
+}
+
+/// What `change` says is new in `state`, and what the compiler remembers; of services only if
+/// that is new too.
+pub fn encode_change(state: &State, change: &Change, services: bool) -> Vec<u8> {
+    let owner = state.owners.get(&change.owner).map(|owner| {
+        let answered = change.nonce.and_then(|nonce| owner.answered(nonce));
+        owner_to_proto(&change.owner, owner, answered)
+    });
+    let (held, gone): (Vec<_>, Vec<_>) =
+        change.resources.iter().partition(|key| state.held.contains_key(*key));
+    saved::Change {
+        saves: state.saves,
+        lineage: lineage_to_proto(state),
+        revision: state.stamp.revision,
+        owner,
+        upserts: held.into_iter().filter_map(|key| held_to_proto(state, key)).collect(),
+        removes: gone.into_iter().map(key::to_proto).collect(),
+        compiler: state.compiler.small.clone().into(),
+        compiler_services: services.then(|| state.compiler.large.to_vec().into()),
     }
     .encode_to_vec()
 }
 
 pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeStateError> {
     let message = saved::State::decode(bytes)?;
-    let lineage = message.lineage.as_ref().try_into();
-    let lineage = lineage.map_err(|_| DecodeStateError::Field("lineage"))?;
     let mut state = State {
-        stamp: Stamp { lineage: u128::from_be_bytes(lineage), revision: message.revision },
-        compiler: message.compiler.into(),
+        stamp: stamp_from_proto(&message.lineage, message.revision)?,
+        compiler: Memory {
+            small: message.compiler.into(),
+            large: message.compiler_services.as_ref().into(),
+        },
+        saves: message.saves,
         ..State::default()
     };
     for owner in message.owners {
-        let name = owner.name.clone();
-        state.owners.insert(name, owner_from_proto(owner)?);
+        owner_from_proto(owner, &mut state)?;
     }
     for held in message.resources {
-        let resource = held.resource.ok_or(DecodeStateError::Field("resource"))?;
-        let resource = from_proto::resource("resources", resource).map_err(|refusals| {
-            refusals
-                .into_iter()
-                .next()
-                .map_or(DecodeStateError::Field("resource"), DecodeStateError::Resource)
-        })?;
-        let entry = Held { owner: held.owner, revision: held.revision };
-        state.held.insert(resource.key(), entry);
-        state.world.upsert(resource);
+        held_from_proto(held, &mut state)?;
     }
     Ok(state)
 }
 
-fn owner_to_proto(name: &str, owner: &Owner) -> saved::Owner {
-    let answered = owner.answered.iter().map(|answered| saved::Answered {
+/// Brings a state up to date with a change that was saved after it. One that the state knows of
+/// already says nothing new.
+pub fn decode_change(bytes: &[u8], state: &mut State) -> Result<(), DecodeStateError> {
+    let message = saved::Change::decode(bytes)?;
+    if message.saves <= state.saves {
+        return Ok(());
+    }
+    if message.saves != state.saves + 1 {
+        return Err(DecodeStateError::Field("sequence of changes"));
+    }
+    state.saves = message.saves;
+    state.stamp = stamp_from_proto(&message.lineage, message.revision)?;
+    state.compiler.small = message.compiler.into();
+    if let Some(services) = message.compiler_services {
+        state.compiler.large = services.as_ref().into();
+    }
+    if let Some(owner) = message.owner {
+        owner_from_proto(owner, state)?;
+    }
+    for key in message.removes {
+        let key = key::from_proto(key).map_err(|_| DecodeStateError::Field("key"))?;
+        state.held.remove(&key);
+        state.world.remove(&key);
+    }
+    for held in message.upserts {
+        held_from_proto(held, state)?;
+    }
+    Ok(())
+}
+
+fn lineage_to_proto(state: &State) -> Bytes {
+    state.stamp.lineage.to_be_bytes().to_vec().into()
+}
+
+fn stamp_from_proto(lineage: &[u8], revision: u64) -> Result<Stamp, DecodeStateError> {
+    let lineage = lineage.try_into().map_err(|_| DecodeStateError::Field("lineage"))?;
+    Ok(Stamp { lineage: u128::from_be_bytes(lineage), revision })
+}
+
+fn held_to_proto(state: &State, key: &Key) -> Option<proto::v1::HeldResource> {
+    let resource = state.world.get(key)?;
+    let Held { owner, revision } = state.held.get(key)?.clone();
+    Some(to_proto::held(&HeldResource { resource, owner, revision }))
+}
+
+fn held_from_proto(
+    held: proto::v1::HeldResource,
+    state: &mut State,
+) -> Result<(), DecodeStateError> {
+    let resource = held.resource.ok_or(DecodeStateError::Field("resource"))?;
+    let resource = from_proto::resource("resources", resource).map_err(|refusals| {
+        let first = refusals.into_iter().next();
+        first.map_or(DecodeStateError::Field("resource"), DecodeStateError::Resource)
+    })?;
+    let entry = Held { owner: held.owner, revision: held.revision };
+    state.held.insert(resource.key(), entry);
+    state.world.upsert(resource);
+    Ok(())
+}
+
+fn owner_to_proto<'a>(
+    name: &str,
+    owner: &Owner,
+    answered: impl IntoIterator<Item = &'a Answered>,
+) -> saved::Owner {
+    let answered = answered.into_iter().map(|answered| saved::Answered {
         nonce: answered.nonce,
         digest: answered.digest.to_vec().into(),
         answer: Some(to_proto::answer(&answered.answer)),
@@ -74,8 +154,12 @@ fn owner_to_proto(name: &str, owner: &Owner) -> saved::Owner {
     saved::Owner { name: name.to_owned(), writer_epoch: owner.epoch, answered: answered.collect() }
 }
 
-fn owner_from_proto(message: saved::Owner) -> Result<Owner, DecodeStateError> {
-    let mut owner = Owner { epoch: message.writer_epoch, ..Owner::default() };
+/// Answers of an epoch add up; those of an earlier one are over.
+fn owner_from_proto(message: saved::Owner, state: &mut State) -> Result<(), DecodeStateError> {
+    let owner = state.owners.entry(message.name).or_default();
+    if owner.epoch != message.writer_epoch {
+        *owner = Owner { epoch: message.writer_epoch, ..Owner::default() };
+    }
     for answered in message.answered {
         let digest = answered.digest.as_ref().try_into();
         owner.remember(Answered {
@@ -88,7 +172,7 @@ fn owner_from_proto(message: saved::Owner) -> Result<Owner, DecodeStateError> {
                 .ok_or(DecodeStateError::Field("answer"))?,
         });
     }
-    Ok(owner)
+    Ok(())
 }
 
 fn answer_from_proto(answer: apply_response::Answer) -> Option<Answer> {

@@ -5,7 +5,7 @@
 //! and repeats the differences there. What a side really holds is what the next commit compares
 //! with, so an abandoned attempt leaves nothing to repair but time.
 
-use std::{io, time::Instant};
+use std::{collections::BTreeSet, io, time::Instant};
 
 use abi::{
     control::{Control, Intent},
@@ -14,10 +14,11 @@ use abi::{
 
 use super::{
     backing::{Backing, Field},
-    keyed::{Entries, Keyed},
+    keyed::{Encoded, Entries, Keyed},
 };
 use crate::{
     dataplane::{CommitError, Stamp},
+    draft::Compiled,
     image::Image,
 };
 
@@ -28,6 +29,8 @@ pub struct Tables<B> {
     used: [[usize; Table::ALL.len()]; 2],
     /// What each side's hashes hold; `None` when an update of them failed.
     entries: [[Option<Entries>; Keyed::ALL.len()]; 2],
+    /// Whether both sides are known to hold the last image.
+    settled: bool,
     /// Whether a packet may still be reading the side that the generation does not name.
     unsettled: bool,
 }
@@ -37,7 +40,7 @@ impl<B: Backing> Tables<B> {
     pub fn adopt(backing: B) -> Self {
         let used = [0, 1].map(|side| Table::ALL.map(|table| used_words(&backing, table, side)));
         let unsettled = backing.control().intent != Intent::SETTLED;
-        Self { backing, used, entries: Default::default(), unsettled }
+        Self { backing, used, entries: Default::default(), settled: false, unsettled }
     }
 
     pub fn backing(&self) -> &B {
@@ -45,8 +48,16 @@ impl<B: Backing> Tables<B> {
     }
 
     /// See [`crate::dataplane::Dataplane::commit`].
-    pub fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
-        let encoded = self.encode(image)?;
+    pub fn commit<'d>(
+        &mut self,
+        compiled: impl Into<Compiled<'d>>,
+        stamp: Stamp,
+    ) -> Result<Instant, CommitError> {
+        let Compiled { image, changes } = compiled.into();
+        // Differences from the last image say nothing of a side that holds something else.
+        let changes = changes.filter(|_| std::mem::take(&mut self.settled));
+        let compiled = Compiled { image, changes };
+        let encoded = self.encode(compiled)?;
         if self.unsettled {
             self.grace_period()?;
         }
@@ -56,14 +67,14 @@ impl<B: Backing> Tables<B> {
         let generation = self.backing.control().generation.wrapping_add(1);
         let [even, odd] = encoded;
         let (new, old) = if Control::side(generation) == 0 { (even, odd) } else { (odd, even) };
-        self.write_side(Control::side(generation), image, new)?;
+        self.write_side(Control::side(generation), compiled, new)?;
         self.backing.set_control(Field::Generation(generation));
         let visible = Instant::now();
         self.unsettled = true;
         self.set_stamp(stamp);
 
         // Packets see the image whatever happens from here on.
-        if let Err(error) = self.write_old_side(Control::side(generation + 1), image, old) {
+        if let Err(error) = self.write_old_side(Control::side(generation + 1), compiled, old) {
             tracing::warn!(%error, "the side that packets left could not be brought up to date");
         }
         Ok(visible)
@@ -76,8 +87,9 @@ impl<B: Backing> Tables<B> {
         }
         let (image, _) = self.held().unwrap_or_default();
         let old = Control::side(self.backing.control().generation.wrapping_add(1));
-        let settled = self.encode(&image).and_then(|[even, odd]| {
-            self.write_old_side(old, &image, if old == 0 { even } else { odd })
+        let compiled = Compiled::from(&image);
+        let settled = self.encode(compiled).and_then(|[even, odd]| {
+            self.write_old_side(old, compiled, if old == 0 { even } else { odd })
         });
         if let Err(error) = settled {
             tracing::warn!(%error, "the side that packets do not read could not be repaired");
@@ -127,7 +139,8 @@ impl<B: Backing> Tables<B> {
     }
 
     /// The hashes' content for either side, if everything fits.
-    fn encode(&self, image: &Image) -> Result<[EncodedSide; 2], CommitError> {
+    fn encode(&self, compiled: Compiled<'_>) -> Result<[EncodedSide; 2], CommitError> {
+        let image = compiled.image;
         for table in Table::ALL {
             let needed = trimmed(image.words(table));
             let capacity = self.backing.words(table);
@@ -138,14 +151,13 @@ impl<B: Backing> Tables<B> {
         }
         let mut sides = [EncodedSide::default(), EncodedSide::default()];
         for keyed in Keyed::ALL {
-            let capacity = self.backing.entries_capacity(keyed) / 2;
+            let (needed, capacity) = (keyed.len(image), self.backing.entries_capacity(keyed) / 2);
+            if needed > capacity {
+                let table = keyed.map_name();
+                return Err(CommitError::Capacity { table, needed, capacity });
+            }
             for (side, encoded) in (0..).zip(&mut sides) {
-                let entries = keyed.encode(image, side)?;
-                if entries.len() > capacity {
-                    let table = keyed.map_name();
-                    return Err(CommitError::Capacity { table, needed: entries.len(), capacity });
-                }
-                encoded[keyed as usize] = entries;
+                encoded[keyed as usize] = keyed.encode(compiled, side)?;
             }
         }
         Ok(sides)
@@ -154,16 +166,17 @@ impl<B: Backing> Tables<B> {
     fn write_old_side(
         &mut self,
         side: u32,
-        image: &Image,
+        compiled: Compiled<'_>,
         encoded: EncodedSide,
     ) -> Result<(), CommitError> {
         self.grace_period()?;
-        self.write_side(side, image, encoded)?;
-        if image.prefixes6.is_empty() {
+        self.write_side(side, compiled, encoded)?;
+        if compiled.image.prefixes6.is_empty() {
             let flags = self.backing.control().flags & !Control::PREFIXES6;
             self.backing.set_control(Field::Flags(flags));
         }
         self.backing.set_control(Field::Intent(Intent::SETTLED));
+        self.settled = true;
         Ok(())
     }
 
@@ -171,48 +184,78 @@ impl<B: Backing> Tables<B> {
     fn write_side(
         &mut self,
         side: u32,
-        image: &Image,
+        compiled: Compiled<'_>,
         encoded: EncodedSide,
     ) -> Result<(), CommitError> {
+        let Compiled { image, changes } = compiled;
         for table in Table::ALL {
             let words = trimmed(image.words(table));
-            let used = &mut self.used[side as usize][table as usize];
-            let before = *used;
-            *used = before.max(words);
-            for word in 0..before.max(words) {
-                let value = image.word(table, word);
-                if self.backing.load(table, side, word) != value {
-                    self.backing.store(table, side, word, value);
+            let before = self.used(table, side);
+            self.used[side as usize][table as usize] = before.max(words);
+            match changes {
+                None => {
+                    for word in 0..before.max(words) {
+                        self.write_word(table, side, word, image);
+                    }
+                }
+                Some(changes) => {
+                    for word in &changes.words[table as usize] {
+                        self.write_word(table, side, *word as usize, image);
+                    }
                 }
             }
             self.used[side as usize][table as usize] = words;
         }
         for (keyed, entries) in Keyed::ALL.into_iter().zip(encoded) {
-            self.write_entries(keyed, side, entries)
+            self.write_entries(keyed, side, entries, changes.is_none())
                 .map_err(|source| CommitError::Write { table: keyed.map_name(), source })?;
         }
         Ok(())
     }
 
-    fn write_entries(&mut self, keyed: Keyed, side: u32, wanted: Entries) -> io::Result<()> {
-        let held = match self.entries[side as usize][keyed as usize].take() {
+    fn write_word(&mut self, table: Table, side: u32, word: usize, image: &Image) {
+        let value = image.word(table, word);
+        if self.backing.load(table, side, word) != value {
+            self.backing.store(table, side, word, value);
+        }
+    }
+
+    /// Brings a hash to these entries; `whole`: there are no others.
+    fn write_entries(
+        &mut self,
+        keyed: Keyed,
+        side: u32,
+        mut wanted: Encoded,
+        whole: bool,
+    ) -> io::Result<()> {
+        let mut held = match self.entries[side as usize][keyed as usize].take() {
             Some(entries) => entries,
             None => self.side_entries(keyed, side)?,
         };
+        if whole {
+            let keys: BTreeSet<&[u8]> = wanted.iter().map(|(key, _)| &**key).collect();
+            let gone = held.keys().filter(|key| !keys.contains(&***key));
+            let gone: Encoded = gone.map(|key| (key.clone(), None)).collect();
+            wanted.extend(gone);
+        }
+        wanted.retain(|(key, value)| held.get(key) != value.as_ref());
         let removed: Vec<&[u8]> =
-            held.keys().filter(|key| !wanted.contains_key(*key)).map(|key| &**key).collect();
-        let inserted: Vec<(&[u8], &[u8])> = wanted
-            .iter()
-            .filter(|(key, value)| held.get(*key) != Some(*value))
-            .map(|(key, value)| (&**key, &**value))
-            .collect();
+            wanted.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| &**key).collect();
+        let inserted: Vec<(&[u8], &[u8])> =
+            wanted.iter().filter_map(|(key, value)| Some((&**key, &**value.as_ref()?))).collect();
         if !removed.is_empty() {
             self.backing.remove(keyed, &removed)?;
         }
         if !inserted.is_empty() {
             self.backing.insert(keyed, &inserted)?;
         }
-        self.entries[side as usize][keyed as usize] = Some(wanted);
+        for (key, value) in wanted {
+            match value {
+                Some(value) => drop(held.insert(key, value)),
+                None => drop(held.remove(&key)),
+            }
+        }
+        self.entries[side as usize][keyed as usize] = Some(held);
         Ok(())
     }
 
@@ -244,7 +287,7 @@ impl<B: Backing> Tables<B> {
     }
 }
 
-type EncodedSide = [Entries; Keyed::ALL.len()];
+type EncodedSide = [Encoded; Keyed::ALL.len()];
 
 /// The length without trailing zeros, in whole blocks.
 fn trimmed(words: &[u64]) -> usize {

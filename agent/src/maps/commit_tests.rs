@@ -1,12 +1,16 @@
 //! Commits that die at every step, and readers that look after every step.
 
-use std::{cell::RefCell, net::IpAddr};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use abi::{address::Leaf, frontend::FrontendKey};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{image::Port, maps::memory::Memory};
+use crate::{draft::Changes, image::Port, maps::memory::Memory};
 
 /// A backing that stops working after some steps, as if the agent had been killed, and shows
 /// the tables to a reader after each.
@@ -162,14 +166,43 @@ fn trim(image: Image) -> Image {
     trimmed
 }
 
+/// Where two images differ.
+fn changes(before: &Image, after: &Image) -> Changes {
+    fn keys<K: Ord + Clone, V: PartialEq>(
+        before: &BTreeMap<K, V>,
+        after: &BTreeMap<K, V>,
+    ) -> BTreeSet<K> {
+        let keys = before.keys().chain(after.keys());
+        keys.filter(|key| before.get(key) != after.get(key)).cloned().collect()
+    }
+    Changes {
+        words: Table::ALL.map(|table| {
+            let length = before.words(table).len().max(after.words(table).len());
+            let differs = |word: &usize| before.word(table, *word) != after.word(table, *word);
+            (0..length).filter(differs).map(|word| word as u32).collect()
+        }),
+        addresses6: keys(&before.addresses6, &after.addresses6),
+        prefixes6: keys(&before.prefixes6, &after.prefixes6),
+        frontends: keys(&before.frontends, &after.frontends),
+        ports: keys(&before.ports, &after.ports),
+        next_hops: keys(&before.next_hops, &after.next_hops),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_sides_hold_the_last_image(sequence in prop::collection::vec(images(), 1..6)) {
+    fn both_sides_hold_the_last_image(
+        sequence in prop::collection::vec((images(), any::<bool>()), 1..6),
+    ) {
         let mut tables = Tables::adopt(memory());
-        for (revision, image) in (1..).zip(&sequence) {
-            tables.commit(image, stamp(revision)).unwrap();
+        let mut before = Image::default();
+        for (revision, (image, by_changes)) in (1..).zip(&sequence) {
+            let changes = changes(&before, image);
+            let changes = by_changes.then_some(&changes);
+            tables.commit(Compiled { image, changes }, stamp(revision)).unwrap();
+            before = image.clone();
             prop_assert_eq!(&side(tables.backing(), 0), image);
             prop_assert_eq!(&side(tables.backing(), 1), image);
             prop_assert_eq!(tables.held(), Some((image.clone(), stamp(revision))));
@@ -180,12 +213,13 @@ proptest! {
 
     #[test]
     fn a_commit_killed_at_any_step_shows_the_old_or_the_new(
-        before in images(), interrupted in images(), after in images(),
+        before in images(), interrupted in images(), after in images(), by_changes in any::<bool>(),
     ) {
-        let mut settled = memory();
-        tables(&mut settled).commit(&before, stamp(1)).unwrap();
+        let changes = changes(&before, &interrupted);
+        let compiled =
+            Compiled { image: &interrupted, changes: by_changes.then_some(&changes) };
         for steps_left in 0.. {
-            let mut memory = settled.clone();
+            let mut memory = memory();
             let switched = RefCell::new(false);
             let reader = |memory: &Memory| {
                 let seen = visible(memory);
@@ -196,10 +230,11 @@ proptest! {
                 assert!(seen.prefixes6.is_empty() || memory.control().flags & Control::PREFIXES6 != 0);
                 assert!(memory.control().revision < 2 || new, "the stamp comes last");
             };
-            let mortal = Mortal { memory: &mut memory, steps_left, reader: &reader };
-            let mut adopted = Tables::adopt(mortal);
-            let result = adopted.commit(&interrupted, stamp(2));
-            let complete = adopted.backing.steps_left > 0;
+            let mut dying = tables(&mut memory);
+            dying.commit(&before, stamp(1)).unwrap();
+            (dying.backing.steps_left, dying.backing.reader) = (steps_left, &reader);
+            let result = dying.commit(compiled, stamp(2));
+            let complete = dying.backing.steps_left > 0;
 
             // The next agent sees what packets see, and commits as if nothing had happened.
             let mut next = tables(&mut memory);

@@ -4,7 +4,7 @@
 //! the next agent knows all of what its predecessor had committed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -12,15 +12,19 @@ use abi::{
     address::{ADDRESSES6_MAP, Address6Key, Leaf, PREFIXES6_MAP, Prefix6Key},
     frontend::{FRONTENDS_MAP, FrontendKey},
 };
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::{
     dataplane::CommitError,
+    draft::Compiled,
     image::{Image, Port},
 };
 
 /// Values by key, as bytes.
 pub type Entries = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// Keys with their values, or with nothing.
+pub type Encoded = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 /// A sided hash table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +91,31 @@ impl Keyed {
         side & 1
     }
 
-    /// What the table holds of `image` on a side.
+    /// How many entries a side has of an image.
+    pub fn len(self, image: &Image) -> usize {
+        match self {
+            Self::Addresses6 => image.addresses6.len(),
+            Self::Prefixes6 => image.prefixes6.len(),
+            Self::Frontends => image.frontends.len(),
+            Self::PortNames => image.ports.len(),
+            Self::HopAddresses => image.next_hops.len(),
+        }
+    }
+
+    /// What a side holds of `image`: all of it, or of what changed, which may be nothing.
     ///
     /// # Errors
     /// A name that is longer than its field.
-    pub fn encode(self, image: &Image, side: u32) -> Result<Entries, CommitError> {
-        let entries = match self {
-            Self::Addresses6 => image
-                .addresses6
-                .iter()
-                .map(|(address, leaf)| entry(&Address6Key { address: *address, side }, leaf.0))
+    pub fn encode(self, compiled: Compiled<'_>, side: u32) -> Result<Encoded, CommitError> {
+        let Compiled { image, changes } = compiled;
+        Ok(match self {
+            Self::Addresses6 => pick(&image.addresses6, changes.map(|it| &it.addresses6))
+                .map(|(address, leaf)| {
+                    let key = Address6Key { address: *address, side };
+                    (key.as_bytes().into(), leaf.map(|leaf| leaf.0.as_bytes().into()))
+                })
                 .collect(),
-            Self::Prefixes6 => image
-                .prefixes6
-                .iter()
+            Self::Prefixes6 => pick(&image.prefixes6, changes.map(|it| &it.prefixes6))
                 .map(|((address, length), leaf)| {
                     let key = Prefix6Key {
                         prefix_len: Prefix6Key::SIDE_BITS + u32::from(*length),
@@ -108,29 +123,27 @@ impl Keyed {
                         address: *address,
                         ..FromZeros::new_zeroed()
                     };
-                    entry(&key, leaf.0)
+                    (key.as_bytes().into(), leaf.map(|leaf| leaf.0.as_bytes().into()))
                 })
                 .collect(),
-            Self::Frontends => image
-                .frontends
-                .iter()
+            Self::Frontends => pick(&image.frontends, changes.map(|it| &it.frontends))
                 .map(|(key, service)| {
                     let key = FrontendKey { side: key.side | side as u8, ..*key };
-                    entry(&key, u64::from(*service))
+                    let value = service.map(|service| u64::from(*service).as_bytes().into());
+                    (key.as_bytes().into(), value)
                 })
                 .collect(),
-            Self::PortNames => image
-                .ports
-                .iter()
-                .map(|(id, port)| Ok((own_key(u32::from(*id), side), port_value(port)?)))
+            Self::PortNames => pick(&image.ports, changes.map(|it| &it.ports))
+                .map(|(id, port)| {
+                    Ok((own_key(u32::from(*id), side), port.map(port_value).transpose()?))
+                })
                 .collect::<Result<_, CommitError>>()?,
-            Self::HopAddresses => image
-                .next_hops
-                .iter()
-                .map(|(id, address)| (own_key(*id, side), address_value(*address)))
+            Self::HopAddresses => pick(&image.next_hops, changes.map(|it| &it.next_hops))
+                .map(|(id, address)| {
+                    (own_key(*id, side), address.map(|address| address_value(*address)))
+                })
                 .collect(),
-        };
-        Ok(entries)
+        })
     }
 
     /// The reverse of [`Self::encode`]: adds entries of one side to `image`.
@@ -169,8 +182,15 @@ impl Keyed {
     }
 }
 
-fn entry<K: IntoBytes + Immutable>(key: &K, value: u64) -> (Box<[u8]>, Box<[u8]>) {
-    (key.as_bytes().into(), value.as_bytes().into())
+/// All of a map, or what it has under some keys.
+fn pick<'m, K: Ord, V>(
+    map: &'m BTreeMap<K, V>,
+    keys: Option<&'m BTreeSet<K>>,
+) -> Box<dyn Iterator<Item = (&'m K, Option<&'m V>)> + 'm> {
+    match keys {
+        None => Box::new(map.iter().map(|(key, value)| (key, Some(value)))),
+        Some(keys) => Box::new(keys.iter().map(|key| (key, map.get(key)))),
+    }
 }
 
 fn word(value: &[u8]) -> u64 {

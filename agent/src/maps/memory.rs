@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    draft::Compiled,
     image::Image,
 };
 
@@ -34,8 +35,8 @@ impl Default for MemoryTables {
 }
 
 impl Dataplane for MemoryTables {
-    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
-        self.0.commit(image, stamp)
+    fn commit(&mut self, compiled: Compiled<'_>, stamp: Stamp) -> Result<Instant, CommitError> {
+        self.0.commit(compiled, stamp)
     }
 
     fn held(&self) -> Option<(Image, Stamp)> {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    draft::Compiled,
     image::Image,
 };
 
@@ -58,15 +59,21 @@ impl KernelTables {
 }
 
 impl Dataplane for KernelTables {
-    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
+    fn commit(&mut self, compiled: Compiled<'_>, stamp: Stamp) -> Result<Instant, CommitError> {
+        let Compiled { image, changes } = compiled;
         let needed = image.next_hops.last_key_value().map_or(0, |(id, _)| *id as usize + 1);
         let capacity = self.next_hops.capacity();
         if needed > capacity {
             return Err(CommitError::Capacity { table: NextHops::NAME, needed, capacity });
         }
-        self.follower.prepare(image);
-        let visible = self.tables.commit(image, stamp)?;
-        self.follower.follow(image);
+        let concerned = changes.is_none_or(|it| !it.ports.is_empty() || !it.next_hops.is_empty());
+        if concerned {
+            self.follower.prepare(image);
+        }
+        let visible = self.tables.commit(compiled, stamp)?;
+        if concerned {
+            self.follower.follow(image);
+        }
         Ok(visible)
     }
 

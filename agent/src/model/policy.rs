@@ -127,6 +127,18 @@ pub struct Policy {
     pub egress: Option<Vec<Rule>>,
 }
 
+impl Policy {
+    /// The rules of both directions.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        [&self.ingress, &self.egress].into_iter().flatten().flatten()
+    }
+
+    /// The names of the sets that rules name.
+    pub fn peer_sets(&self) -> impl Iterator<Item = &str> {
+        self.rules().filter_map(|rule| rule.peers.as_ref()).flatten().map(String::as_str)
+    }
+}
+
 impl FromStr for Protocol {
     type Err = ();
 

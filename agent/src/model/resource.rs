@@ -105,6 +105,30 @@ impl World {
         }
     }
 
+    pub fn contains(&self, key: &Key) -> bool {
+        match key.kind {
+            Kind::Node => self.nodes.contains_key(&key.name),
+            Kind::Workload => self.workloads.contains_key(&key.name),
+            Kind::AddressSet => self.address_sets.contains_key(&key.name),
+            Kind::Policy => self.policies.contains_key(&key.name),
+            Kind::BackendSet => self.backend_sets.contains_key(&key.name),
+            Kind::Service => self.services.contains_key(&key.name),
+        }
+    }
+
+    /// The keys of all resources.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        fn of<R>(kind: Kind, map: &BTreeMap<String, R>) -> impl Iterator<Item = Key> {
+            map.keys().map(move |name| Key { kind, name: name.clone() })
+        }
+        of(Kind::Node, &self.nodes)
+            .chain(of(Kind::Workload, &self.workloads))
+            .chain(of(Kind::AddressSet, &self.address_sets))
+            .chain(of(Kind::Policy, &self.policies))
+            .chain(of(Kind::BackendSet, &self.backend_sets))
+            .chain(of(Kind::Service, &self.services))
+    }
+
     pub fn get(&self, key: &Key) -> Option<Resource> {
         let name = &key.name;
         match key.kind {

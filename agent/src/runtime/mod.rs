@@ -3,6 +3,7 @@
 //! Stopping leaves programs, links and maps in the kernel; packets flow on as the last commit
 //! says, and the next agent adopts it all.
 
+mod saver;
 mod socket;
 
 use std::{io, os::unix::net::UnixListener as StdListener};
@@ -13,6 +14,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+pub use saver::Saver;
 pub use socket::SocketError;
 
 use crate::{
@@ -20,8 +22,7 @@ use crate::{
     config::{Config, ConfigError},
     grpc,
     loader::{Kernel, LoadError},
-    state::{self, StateFile},
-    store::{self, Parts, State, Store},
+    store::{self, Parts, Store},
 };
 
 /// Why the agent does not run, or ended by itself.
@@ -49,16 +50,15 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     let stop = runtime.block_on(async { Stop::new() })?;
     // First, so that a second agent changes nothing before it is refused.
     let listener = socket::listen_on(&config.socket)?;
-    let state = StateFile::open(&config.state_dir).map_err(RuntimeError::State)?;
+    let (saver, saved) = Saver::open(&config.state_dir).map_err(RuntimeError::State)?;
     let Kernel { tables, guard } = Kernel::open(&config.kernel)?;
 
-    let saved = saved_state(&state)?;
     let parts = Parts {
         compiler: Box::new(Compiler::new(node.clone(), config.table_limits())),
         node,
         limits: config.limits.clone(),
         dataplane: Box::new(tables),
-        save: Box::new(move |known: &State| state.save(&grpc::encode_state(known))),
+        save: Box::new(saver),
     };
     let (handle, _store) = store::spawn(Store::start(parts, saved))?;
     let served = runtime.block_on(serve(listener, handle, stop));
@@ -66,23 +66,6 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     drop(guard);
     let _ = std::fs::remove_file(&config.socket);
     served
-}
-
-/// What the last agent saved. A file that cannot be understood is kept aside, loudly: without it
-/// the node holds what its tables say until a snapshot comes.
-fn saved_state(file: &StateFile) -> Result<Option<State>, RuntimeError> {
-    let reason = match file.load() {
-        Ok(None) => return Ok(None),
-        Ok(Some(bytes)) => match grpc::decode_state(&bytes) {
-            Ok(state) => return Ok(Some(state)),
-            Err(error) => error.to_string(),
-        },
-        Err(state::LoadError::Read { source, .. }) => return Err(RuntimeError::State(source)),
-        Err(error @ state::LoadError::Bad { .. }) => error.to_string(),
-    };
-    let kept = file.set_aside().map_err(RuntimeError::State)?;
-    tracing::error!(%reason, kept = %kept.display(), "the saved state is unusable");
-    Ok(None)
 }
 
 async fn serve(

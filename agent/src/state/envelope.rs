@@ -35,6 +35,14 @@ pub(super) fn header(payload: &[u8]) -> [u8; HEADER] {
     header
 }
 
+/// The first of several envelopes with its payload, and the rest; `None` where the first is not
+/// all there.
+pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = bytes.get(DIGEST - 8..DIGEST)?;
+    let length = usize::try_from(u64::from_le_bytes(array(length))).ok()?;
+    bytes.split_at_checked(HEADER.checked_add(length)?)
+}
+
 /// The payload of a whole snapshot.
 pub(super) fn open(bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
     let (header, payload) = bytes.split_at_checked(HEADER).ok_or(EnvelopeError::Magic)?;

@@ -1,7 +1,9 @@
-//! The state snapshot: what lets a restarted agent know what it had.
+//! The saved state: what lets a restarted agent know what it had.
 //!
-//! One file, replaced by atomic rename: after a crash at any instant it holds either what was
-//! saved last or what was saved before that. What the payload means is the store's affair.
+//! A snapshot, replaced by atomic rename: after a crash at any instant it holds either what was
+//! saved last or what was saved before that. Beside it the changes since, one after the other;
+//! the last may be torn, and then nobody was told that it was saved. A change that is older than
+//! the snapshot is for the reader to recognise. What payloads mean is the store's affair.
 
 mod envelope;
 
@@ -14,7 +16,15 @@ use std::{
 
 pub use envelope::EnvelopeError;
 
-/// The snapshot in a directory of its own.
+/// What was saved last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    pub snapshot: Vec<u8>,
+    /// Those that are whole, in their order.
+    pub changes: Vec<Vec<u8>>,
+}
+
+/// Snapshot and changes in a directory of their own.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     directory: PathBuf,
@@ -41,22 +51,41 @@ impl StateFile {
         self.directory.join(NAME)
     }
 
-    /// The payload saved last; `None` when nothing was ever saved.
-    pub fn load(&self) -> Result<Option<Vec<u8>>, LoadError> {
+    /// What was saved last; `None` when nothing was ever saved.
+    pub fn load(&self) -> Result<Option<Loaded>, LoadError> {
         let path = self.path();
-        match fs::read(&path) {
-            Ok(bytes) => envelope::open(&bytes)
-                .map(|payload| Some(payload.to_vec()))
-                .map_err(|source| LoadError::Bad { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(LoadError::Read { path, source }),
+        let Some(bytes) = read(&path)? else { return Ok(None) };
+        let snapshot = envelope::open(&bytes)
+            .map(<[u8]>::to_vec)
+            .map_err(|source| LoadError::Bad { path, source })?;
+        let changes = read(&self.directory.join(CHANGES))?.unwrap_or_default();
+        Ok(Some(Loaded { snapshot, changes: whole(&changes) }))
+    }
+
+    /// Replaces the snapshot; there are no changes since. When this returns, the new one survives
+    /// a power failure.
+    pub fn save(&self, payload: &[u8]) -> io::Result<()> {
+        self.write_aside(payload)?;
+        self.publish()?;
+        match fs::remove_file(self.directory.join(CHANGES)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 
-    /// Replaces the snapshot. When this returns, the new one survives a power failure.
-    pub fn save(&self, payload: &[u8]) -> io::Result<()> {
-        self.write_aside(payload)?;
-        self.publish()
+    /// Adds a change. When this returns, it survives a power failure.
+    ///
+    /// # Errors
+    /// Then part of it may have been written, and no change can follow before a new snapshot.
+    pub fn append(&self, payload: &[u8]) -> io::Result<()> {
+        let path = self.directory.join(CHANGES);
+        let new = !path.exists();
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut record = envelope::header(payload).to_vec();
+        record.extend_from_slice(payload);
+        file.write_all(&record)?;
+        file.sync_data()?;
+        if new { sync_directory(&self.directory) } else { Ok(()) }
     }
 
     /// Keeps a bad snapshot for whoever wants to know what happened, out of the way of the next;
@@ -86,6 +115,26 @@ impl StateFile {
     }
 }
 
+fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LoadError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// The changes up to the first that is not whole.
+fn whole(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut changes = Vec::new();
+    while let Some((record, rest)) = envelope::split(bytes)
+        && let Ok(payload) = envelope::open(record)
+    {
+        changes.push(payload.to_vec());
+        bytes = rest;
+    }
+    changes
+}
+
 /// A rename is only on disk when its directory is.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
@@ -95,6 +144,8 @@ const NAME: &str = "state";
 /// The snapshot being written; of no meaning to a reader.
 const NEXT: &str = "state.next";
 const BAD: &str = "state.bad";
+/// What changed since the snapshot.
+const CHANGES: &str = "state.changes";
 
 #[cfg(test)]
 mod tests {
@@ -108,22 +159,58 @@ mod tests {
         (directory, file)
     }
 
+    fn loaded(file: &StateFile) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let Loaded { snapshot, changes } = file.load().unwrap().unwrap();
+        (snapshot, changes)
+    }
+
     #[test]
     fn what_was_saved_last_is_loaded() {
         let (_directory, file) = state_file();
         assert_eq!(file.load().unwrap(), None);
         for payload in [&b"first"[..], b"", b"a longer second one"] {
             file.save(payload).unwrap();
-            assert_eq!(file.load().unwrap().as_deref(), Some(payload));
+            assert_eq!(loaded(&file), (payload.to_vec(), vec![]));
+            file.append(b"and then").unwrap();
+            file.append(b"").unwrap();
+            assert_eq!(loaded(&file), (payload.to_vec(), vec![b"and then".to_vec(), vec![]]));
         }
+    }
+
+    #[test]
+    fn a_change_that_is_torn_is_none_nor_are_those_after_it() {
+        let (_directory, file) = state_file();
+        file.save(b"snapshot").unwrap();
+        for change in [&b"one"[..], b"another", b"last"] {
+            file.append(change).unwrap();
+        }
+        let path = file.directory.join(CHANGES);
+        let bytes = fs::read(&path).unwrap();
+        let ends: Vec<usize> =
+            [3, 3 + 7, 3 + 7 + 4].iter().zip(1..).map(|(length, n)| n * 52 + length).collect();
+        assert_eq!(ends[2], bytes.len());
+        for length in 0..=bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let expected = ends.iter().filter(|end| **end <= length).count();
+            assert_eq!(loaded(&file).1.len(), expected, "{length} bytes");
+        }
+        let mut bad = bytes;
+        bad[60] ^= 1;
+        fs::write(&path, bad).unwrap();
+        assert_eq!(loaded(&file).1.len(), 1, "the second is damaged");
     }
 
     #[test]
     fn file_and_directory_are_for_their_owner_only() {
         let (_directory, file) = state_file();
         file.save(b"secret").unwrap();
+        file.append(b"secret").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&file.directory), mode(&file.path())), (0o700, 0o600));
+        let changes = file.directory.join(CHANGES);
+        assert_eq!(
+            (mode(&file.directory), mode(&file.path()), mode(&changes)),
+            (0o700, 0o600, 0o600)
+        );
     }
 
     #[test]
@@ -131,9 +218,9 @@ mod tests {
         let (_directory, file) = state_file();
         file.save(b"old").unwrap();
         file.write_aside(b"new and not yet published").unwrap();
-        assert_eq!(file.load().unwrap().as_deref(), Some(&b"old"[..]));
+        assert_eq!(loaded(&file).0, b"old");
         file.save(b"newer").unwrap();
-        assert_eq!(file.load().unwrap().as_deref(), Some(&b"newer"[..]));
+        assert_eq!(loaded(&file).0, b"newer");
     }
 
     #[test]
@@ -144,10 +231,10 @@ mod tests {
         let whole = fs::read(file.directory.join(NEXT)).unwrap();
         for length in 0..=whole.len() {
             fs::write(file.directory.join(NEXT), &whole[..length]).unwrap();
-            assert_eq!(file.load().unwrap().as_deref(), Some(&b"old"[..]), "{length} bytes");
+            assert_eq!(loaded(&file).0, b"old", "{length} bytes");
         }
         file.publish().unwrap();
-        assert_eq!(file.load().unwrap().as_deref(), Some(&b"new"[..]));
+        assert_eq!(loaded(&file).0, b"new");
     }
 
     #[test]

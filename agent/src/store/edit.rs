@@ -42,9 +42,9 @@ impl Edit {
         self.before.is_empty()
     }
 
-    /// Whether it added or replaced this resource.
-    pub(super) fn touches(&self, key: &Key) -> bool {
-        self.before.iter().any(|(touched, _)| touched == key)
+    /// What is not what it was.
+    pub(super) fn keys(&self) -> BTreeSet<Key> {
+        self.before.iter().map(|(key, _)| key.clone()).collect()
     }
 
     pub(super) fn undo(self, state: &mut State) {

@@ -29,17 +29,23 @@ mod transaction;
 mod values;
 mod writer;
 
-use std::{collections::BTreeMap, io, ops::Bound, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    ops::Bound,
+    time::Instant,
+};
 
 pub use handle::{Gone, Handle, spawn};
 pub use limits::Limits;
-pub use state::{Answered, Held, Owner, State};
-pub use status::{Commits, OwnerStatus, Readiness, Status};
+pub use state::{Answered, Change, Held, Memory, Owner, State};
+pub use status::{Commits, OwnerStatus, Readiness, Status, Usage};
 pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Query, WriteError};
 pub use writer::{Greeting, Mode, Resumption, SessionId};
 
 use crate::{
     dataplane::{CommitError, Dataplane, Flow, Stamp},
+    draft::Compiled,
     image::Image,
     model::{Key, World},
     refusal::Refusal,
@@ -49,16 +55,29 @@ use writer::Session;
 
 /// Turns resources into the content of tables.
 pub trait Compile: Send {
-    /// Either an image of the whole world, or every reason there is none. A refusal leaves the
-    /// compiler as it was.
-    fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>>;
+    /// Either an image of the whole world, or every reason there is none. `changed` names all
+    /// resources that are not what they were in the last world whose image was committed.
+    fn update(
+        &mut self,
+        world: &World,
+        changed: &BTreeSet<Key>,
+    ) -> Result<Compiled<'_>, Vec<Refusal>>;
+
+    /// Packets see the last image. One of which this is not said has never been.
+    fn committed(&mut self);
+
+    /// Says what [`Self::update`] would, and forgets it.
+    fn validate(&self, world: &World) -> Result<(), Vec<Refusal>>;
+
+    /// How much of each limit the last image takes.
+    fn usage(&self) -> Vec<Usage>;
 
     /// What the next agent's compiler has to know for the numbers in tables and flows to go on
     /// meaning the same.
-    fn memory(&self) -> Vec<u8>;
+    fn memory(&mut self) -> Memory;
 
     /// Goes on where the compiler with this memory left off; says whether it can.
-    fn recall(&mut self, memory: &[u8]) -> bool;
+    fn recall(&mut self, memory: &Memory) -> bool;
 
     /// Keeps clear of the numbers in tables that were filled by a compiler whose memory is lost,
     /// wholly or in part.
@@ -67,14 +86,9 @@ pub trait Compile: Send {
 
 /// Keeps the state for the next agent.
 pub trait Save: Send {
-    /// When this returns, the state survives.
-    fn save(&mut self, state: &State) -> io::Result<()>;
-}
-
-impl<F: FnMut(&State) -> io::Result<()> + Send> Save for F {
-    fn save(&mut self, state: &State) -> io::Result<()> {
-        self(state)
-    }
+    /// When this returns, the state survives. `change` is all that is different from what was
+    /// saved last; `None`: anything may be.
+    fn save(&mut self, state: &State, change: Option<&Change>) -> io::Result<()>;
 }
 
 /// What a store works with.
@@ -118,15 +132,12 @@ impl Store {
         if !snapshot && self.needs_snapshot(session) {
             return Err(WriteError::SnapshotRequired);
         }
-        let answer = self.transact(&owner, content, snapshot)?;
-        let accepted = matches!(answer, Answer::Accepted(_));
+        let (answer, resources) = self.transact(&owner, content, snapshot)?;
         self.remember(&owner, nonce, digest, answer.clone());
-        if accepted {
-            if snapshot {
-                self.snapshot_is_complete(session);
-            }
-            self.save();
+        if snapshot && matches!(answer, Answer::Accepted(_)) {
+            self.snapshot_is_complete(session);
         }
+        self.save(Change { owner, nonce: Some(nonce), resources });
         Ok(answer)
     }
 
@@ -142,9 +153,9 @@ impl Store {
             return Err(WriteError::SnapshotRequired);
         }
         let raised = self.raise_epoch(owner, epoch);
-        let answer = self.transact(owner, content, false)?;
+        let (answer, resources) = self.transact(owner, content, false)?;
         if raised || matches!(answer, Answer::Accepted(_)) {
-            self.save();
+            self.save(Change { owner: owner.to_owned(), nonce: None, resources });
         }
         Ok(answer)
     }
@@ -165,11 +176,11 @@ impl Store {
             Err(refusals) => return Ok(Answer::refused(refusals)),
         };
         let begun = Instant::now();
-        let compiled = self.parts.compiler.compile(&self.state.world);
+        let compiled = self.parts.compiler.validate(&self.state.world);
         let compile = begun.elapsed();
         edit.undo(&mut self.state);
         Ok(match compiled {
-            Ok(_) => Answer::Accepted(Accepted {
+            Ok(()) => Answer::Accepted(Accepted {
                 revision: self.state.stamp.revision,
                 compile,
                 ..Accepted::default()
@@ -208,18 +219,18 @@ impl Store {
         &self.parts.limits
     }
 
-    /// All or nothing: unless it is accepted, the state is what it was.
+    /// All or nothing: unless it is accepted, the state is what it was. Names what changed.
     fn transact(
         &mut self,
         owner: &str,
         content: Content,
         snapshot: bool,
-    ) -> Result<Answer, WriteError> {
+    ) -> Result<(Answer, BTreeSet<Key>), WriteError> {
         let answer = self.try_transact(owner, content, snapshot);
         match &answer {
-            Ok(Answer::Refused(_)) => self.commits.refused += 1,
+            Ok((Answer::Refused(_), _)) => self.commits.refused += 1,
             Err(_) => self.commits.failed += 1,
-            Ok(Answer::Accepted(_)) => {}
+            Ok((Answer::Accepted(_), _)) => {}
         }
         answer
     }
@@ -229,24 +240,27 @@ impl Store {
         owner: &str,
         content: Content,
         snapshot: bool,
-    ) -> Result<Answer, WriteError> {
+    ) -> Result<(Answer, BTreeSet<Key>), WriteError> {
+        let nothing = BTreeSet::new();
         let edit = match self.edit(owner, content, snapshot) {
             Ok(edit) => edit,
-            Err(refusals) => return Ok(Answer::refused(refusals)),
+            Err(refusals) => return Ok((Answer::refused(refusals), nothing)),
         };
         if edit.is_empty() && self.readiness == Readiness::Ready {
             let revision = self.state.stamp.revision;
-            return Ok(Answer::Accepted(Accepted { revision, ..Accepted::default() }));
+            let accepted = Accepted { revision, ..Accepted::default() };
+            return Ok((Answer::Accepted(accepted), nothing));
         }
+        let changed = edit.keys();
         let next = Stamp { revision: self.state.stamp.revision + 1, ..self.state.stamp };
-        match self.commit(next) {
+        match self.commit(next, &changed) {
             Ok(accepted) => {
                 self.commits.record(&accepted);
-                Ok(Answer::Accepted(accepted))
+                Ok((Answer::Accepted(accepted), changed))
             }
             Err(CommitFailure::Refused(refusals)) => {
                 edit.undo(&mut self.state);
-                Ok(Answer::refused(refusals))
+                Ok((Answer::refused(refusals), nothing))
             }
             Err(CommitFailure::Failed(error)) => {
                 edit.undo(&mut self.state);
@@ -277,18 +291,19 @@ impl Store {
         Err(refusals)
     }
 
-    /// Makes the world as it is visible under a stamp.
-    fn commit(&mut self, stamp: Stamp) -> Result<Accepted, CommitFailure> {
+    /// Makes the world as it is visible under a stamp; `changed` is what is new in it.
+    fn commit(&mut self, stamp: Stamp, changed: &BTreeSet<Key>) -> Result<Accepted, CommitFailure> {
         let begun = Instant::now();
-        let image =
-            self.parts.compiler.compile(&self.state.world).map_err(CommitFailure::Refused)?;
+        let Parts { compiler, dataplane, .. } = &mut self.parts;
+        let image = compiler.update(&self.state.world, changed).map_err(CommitFailure::Refused)?;
         let compiled = Instant::now();
-        let visible = self.parts.dataplane.commit(&image, stamp).map_err(|error| match error {
+        let visible = dataplane.commit(image, stamp).map_err(|error| match error {
             CommitError::Capacity { .. } => {
                 CommitFailure::Refused(vec![Refusal::general("", error.to_string())])
             }
             CommitError::Write { .. } => CommitFailure::Failed(error),
         })?;
+        self.parts.compiler.committed();
         self.state.stamp = stamp;
         self.readiness = Readiness::Ready;
         Ok(Accepted {
@@ -299,9 +314,13 @@ impl Store {
     }
 
     /// A failure does not undo what packets see already; it is for people to read.
-    fn save(&mut self) {
+    fn save(&mut self, change: impl Into<Option<Change>>) {
         self.state.compiler = self.parts.compiler.memory();
-        self.save_error = self.parts.save.save(&self.state).err().map(|error| {
+        self.state.saves += 1;
+        // After a failure nobody knows what is saved.
+        let change = change.into().filter(|_| self.save_error.is_none());
+        let saved = self.parts.save.save(&self.state, change.as_ref());
+        self.save_error = saved.err().map(|error| {
             tracing::error!(%error, "the state could not be saved");
             error.to_string()
         });

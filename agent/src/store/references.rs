@@ -1,7 +1,7 @@
 //! What resources must be to each other: references that lead somewhere, frontends of one
 //! service only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::Edit;
 use crate::{
@@ -9,17 +9,29 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Adds what is wrong in `world`, which `edit` has just changed, to `refusals`.
+/// Adds what is wrong in `world`, which `edit` has just changed, to `refusals`. What the edit
+/// cannot have broken is not looked at.
 pub(super) fn check(world: &World, edit: &Edit, refusals: &mut Vec<Refusal>) {
-    for policy in world.policies.values() {
+    let changed = edit.keys();
+    let touches = |kind: Kind| changed.iter().any(|key| key.kind == kind);
+    let gone = |kind: Kind| changed.iter().any(|key| key.kind == kind && !world.contains(key));
+
+    let any = gone(Kind::AddressSet);
+    let suspect = |policy: &&Policy| {
+        any || changed.contains(&Key { kind: Kind::Policy, name: policy.name.clone() })
+    };
+    for policy in world.policies.values().filter(suspect) {
         check_policy(world, policy, refusals);
+    }
+    if !touches(Kind::Service) && !gone(Kind::BackendSet) {
+        return;
     }
     let mut frontends = BTreeMap::new();
     for service in world.services.values() {
         if !world.backend_sets.contains_key(&service.backend_set) {
             refusals.push(unknown(key(service), "backend_set", "BackendSet", &service.backend_set));
         }
-        check_frontends(service, &mut frontends, edit, refusals);
+        check_frontends(service, &mut frontends, &changed, refusals);
     }
 }
 
@@ -52,14 +64,14 @@ fn peer_names(rules: &[Rule]) -> impl Iterator<Item = (usize, usize, &String)> {
 fn check_frontends<'a>(
     service: &'a Service,
     frontends: &mut BTreeMap<Frontend, (&'a Service, usize)>,
-    edit: &Edit,
+    changed: &BTreeSet<Key>,
     refusals: &mut Vec<Refusal>,
 ) {
     for (index, frontend) in service.frontends.iter().enumerate() {
         let Some((other, other_index)) = frontends.insert(*frontend, (service, index)) else {
             continue;
         };
-        let (blamed, blamed_index, holder) = if edit.touches(&key(service)) {
+        let (blamed, blamed_index, holder) = if changed.contains(&key(service)) {
             (service, index, other)
         } else {
             (other, other_index, service)

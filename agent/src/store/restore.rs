@@ -1,6 +1,6 @@
 //! How a store begins: from a saved state, over tables that may hold something already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CommitFailure, Commits, Compile, Owner, Parts, Readiness, State, Store};
 use crate::{dataplane::Stamp, image::Image};
@@ -27,13 +27,13 @@ impl Store {
             Beginning::Commit(stamp) => store.restore(stamp),
         }
         // A commit whose saving is cut short must find the history that it belongs to.
-        store.save();
+        store.save(None);
         store
     }
 
     fn restore(&mut self, stamp: Stamp) {
         self.state.stamp = stamp;
-        let reason = match self.commit(stamp) {
+        let reason = match self.commit(stamp, &BTreeSet::new()) {
             Ok(_) => return,
             Err(CommitFailure::Failed(error)) => error.to_string(),
             Err(CommitFailure::Refused(refusals)) => {

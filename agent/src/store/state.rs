@@ -1,6 +1,9 @@
 //! What the store knows: plain data, and what is saved for the next agent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use super::{Answer, Digest};
 use crate::{
@@ -18,7 +21,30 @@ pub struct State {
     pub held: BTreeMap<Key, Held>,
     pub owners: BTreeMap<String, Owner>,
     /// What [`Compile::memory`](super::Compile::memory) gave when the state was saved.
-    pub compiler: Vec<u8>,
+    pub compiler: Memory,
+    /// How often it was saved: what changes of a saved state count from.
+    pub saves: u64,
+}
+
+/// What a compiler remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What every compilation may change.
+    pub small: Vec<u8>,
+    /// What few do; the same bytes until one does.
+    pub large: Arc<[u8]>,
+}
+
+/// What is different in a state from the one that was saved before it, apart from what the
+/// compiler remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Who wrote: epoch and answers may be other ones.
+    pub owner: String,
+    /// The answer that is remembered now and was not before.
+    pub nonce: Option<u64>,
+    /// New, different or gone.
+    pub resources: BTreeSet<Key>,
 }
 
 /// What is known of a resource besides itself.

@@ -60,6 +60,14 @@ pub struct OwnerStatus {
     pub resources: usize,
 }
 
+/// How much of a limit is used; what exceeds it is refused by the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub limit: &'static str,
+    pub used: usize,
+    pub room: usize,
+}
+
 /// The state of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -70,6 +78,7 @@ pub struct Status {
     pub owners: Vec<OwnerStatus>,
     pub resources: BTreeMap<Kind, usize>,
     pub counters: Vec<Counter>,
+    pub limits: Vec<Usage>,
     pub tables: Vec<Fill>,
     pub attachments: Vec<Attachment>,
     /// Why the state was not saved the last time.
@@ -102,6 +111,7 @@ impl Store {
                 .collect(),
             resources,
             counters: self.parts.dataplane.counters(),
+            limits: self.parts.compiler.usage(),
             tables: self.parts.dataplane.fill(),
             attachments: self.parts.dataplane.attachments(),
             save_error: self.save_error.clone(),

@@ -1,6 +1,8 @@
 //! Who may write: epochs, sessions and remembered nonces.
 
-use super::{Answer, Answered, Digest, Owner, Readiness, Store, WriteError};
+use std::collections::BTreeSet;
+
+use super::{Answer, Answered, Change, Digest, Owner, Readiness, Store, WriteError};
 use crate::{dataplane::Stamp, model::Key};
 
 /// A stream of transactions of one owner.
@@ -44,7 +46,8 @@ impl Store {
     pub fn open(&mut self, owner: &str, epoch: u64, mode: Mode) -> Result<Greeting, WriteError> {
         self.check_epoch(owner, epoch)?;
         if self.raise_epoch(owner, epoch) {
-            self.save();
+            let (owner, resources) = (owner.to_owned(), BTreeSet::new());
+            self.save(Change { owner, nonce: None, resources });
         }
         let resumption = self.resumption(mode);
         let session = SessionId(self.next_session);

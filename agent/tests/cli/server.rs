@@ -10,10 +10,11 @@ use tokio::{net::UnixListener, runtime::Runtime};
 use zonegate::{
     compile::{self, Compiler},
     dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    draft::Compiled,
     grpc,
     image::Image,
     maps::MemoryTables,
-    store::{self, Limits, Parts, State, Store},
+    store::{self, Change, Limits, Parts, Save, State, Store},
 };
 
 use crate::program::{Run, zonegate_at, zonegate_with};
@@ -34,7 +35,7 @@ impl Server {
     /// An agent whose predecessor committed something and lost its state.
     pub fn holding() -> Self {
         let mut tables = MemoryTables::new();
-        tables.commit(&Image::default(), Stamp { lineage: 7, revision: 3 }).unwrap();
+        tables.commit((&Image::default()).into(), Stamp { lineage: 7, revision: 3 }).unwrap();
         Self::over(tables)
     }
 
@@ -44,7 +45,7 @@ impl Server {
             limits: Limits::default(),
             compiler: Box::new(Compiler::new(NODE.into(), compile::Limits::default())),
             dataplane: Box::new(Shown(tables)),
-            save: Box::new(|_: &State| io::Result::Ok(())),
+            save: Box::new(Nowhere),
         };
         let (handle, _store) = store::spawn(Store::start(parts, None)).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -82,12 +83,21 @@ impl Server {
     }
 }
 
+/// Saves nothing.
+struct Nowhere;
+
+impl Save for Nowhere {
+    fn save(&mut self, _: &State, _: Option<&Change>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Tables in memory, with something to show of the kernel.
 struct Shown(MemoryTables);
 
 impl Dataplane for Shown {
-    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
-        self.0.commit(image, stamp)
+    fn commit(&mut self, compiled: Compiled<'_>, stamp: Stamp) -> Result<Instant, CommitError> {
+        self.0.commit(compiled, stamp)
     }
 
     fn held(&self) -> Option<(Image, Stamp)> {

@@ -75,8 +75,8 @@ fn limits_are_refused_by_name() {
             "BackendSet \"shop\": limit slots: needs 20, has room for 16",
         ),
         (
-            Box::new(|it| it.classes = 2),
-            "Policy \"policy\": limit classes: needs 3, has room for 2",
+            Box::new(|it| it.classes = 1),
+            "Policy \"policy\": limit classes: needs 2, has room for 1",
         ),
         (
             Box::new(blocks(Table::Rows, 0)),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod changes;
+mod incremental;
 mod limits;
 mod lookup;
 mod oracle;

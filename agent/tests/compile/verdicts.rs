@@ -20,22 +20,7 @@ proptest! {
 
     #[test]
     fn the_tables_say_what_the_resources_say(world in any_world()) {
-        let image = compiler().compile(&world).unwrap();
-        check_leaves(&world, &image);
-        let (addresses, services) = probes(&world);
-        for (subject, direction, relation, peer) in questions(&world, &addresses) {
-            for (protocol, port) in &services {
-                let expected =
-                    oracle::allows(&world, subject, direction, relation, peer, *protocol, *port);
-                let name = &subject.name;
-                let got =
-                    lookup::allows(&image, name, direction, relation, peer, *protocol, *port);
-                prop_assert_eq!(
-                    got, expected,
-                    "{} {:?} {:?} {} {}/{}", name, direction, relation, peer, protocol, port
-                );
-            }
-        }
+        check(&world, &compiler().compile(&world).unwrap());
     }
 
     #[test]
@@ -61,6 +46,21 @@ proptest! {
                 };
                 prop_assert_eq!(verdict(&before), verdict(&after), "{}", &subject.name);
             }
+        }
+    }
+}
+
+/// Panics unless the image says of every address and connection what the world says.
+pub fn check(world: &World, image: &Image) {
+    check_leaves(world, image);
+    let (addresses, services) = probes(world);
+    for (subject, direction, relation, peer) in questions(world, &addresses) {
+        for (protocol, port) in &services {
+            let expected =
+                oracle::allows(world, subject, direction, relation, peer, *protocol, *port);
+            let name = &subject.name;
+            let got = lookup::allows(image, name, direction, relation, peer, *protocol, *port);
+            assert_eq!(got, expected, "{name} {direction:?} {relation:?} {peer} {protocol}/{port}");
         }
     }
 }

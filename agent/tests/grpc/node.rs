@@ -24,7 +24,7 @@ use tonic::{
 use zonegate::{
     compile::{self, Compiler},
     grpc::{self, Options},
-    store::{self, Limits, Parts, State, Store},
+    store::{self, Change, Limits, Parts, Save, State, Store},
 };
 
 use crate::tables::Tables;
@@ -48,6 +48,7 @@ pub struct Disk(Arc<Mutex<Saved>>);
 #[derive(Default)]
 struct Saved {
     state: Option<Vec<u8>>,
+    changes: Vec<Vec<u8>>,
     full: bool,
 }
 
@@ -58,20 +59,32 @@ impl Disk {
 
     pub fn erase(&self) {
         self.0.lock().unwrap().state = None;
-    }
-
-    fn save(&self, state: &State) -> io::Result<()> {
-        let mut saved = self.0.lock().unwrap();
-        if saved.full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        saved.state = Some(grpc::encode_state(state));
-        Ok(())
+        self.0.lock().unwrap().changes.clear();
     }
 
     fn load(&self) -> Option<State> {
         let saved = self.0.lock().unwrap();
-        saved.state.as_ref().map(|bytes| grpc::decode_state(bytes).unwrap())
+        let mut state = grpc::decode_state(saved.state.as_ref()?).unwrap();
+        for change in &saved.changes {
+            grpc::decode_change(change, &mut state).unwrap();
+        }
+        Some(state)
+    }
+}
+
+impl Save for Disk {
+    fn save(&mut self, state: &State, change: Option<&Change>) -> io::Result<()> {
+        let mut saved = self.0.lock().unwrap();
+        if saved.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if let Some(change) = change {
+            saved.changes.push(grpc::encode_change(state, change, true));
+        } else {
+            saved.state = Some(grpc::encode_state(state));
+            saved.changes.clear();
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +105,7 @@ impl Node {
             limits,
             compiler: Box::new(Compiler::new(NODE.into(), compile::Limits::default())),
             dataplane: Box::new(tables.clone()),
-            save: Box::new(move |state: &State| save.save(state)),
+            save: Box::new(save),
         };
         let (handle, store) = store::spawn(Store::start(parts, disk.load())).unwrap();
         let directory = tempfile::tempdir().unwrap();

@@ -140,6 +140,10 @@ async fn the_status_tells_what_a_person_asks_for() {
     assert_eq!(status.counters, [counter]);
     let table = v1::TableFill { table: "zg2_slots".into(), used: 1, capacity: 8 };
     assert_eq!(status.tables, [table]);
+    let limit = |name: &str| status.limits.iter().find(|it| it.limit == name).unwrap().clone();
+    let services = limit("services");
+    assert_eq!((services.used, services.room), (1, 16_383));
+    assert_eq!(limit("classes").used, 1, "everybody is in class 0");
     let attachment = v1::Attachment { interface: "eth0".into(), hook: "xdp-native".into() };
     assert_eq!(status.attachments, [attachment]);
     assert_eq!((status.abi_version, status.save_error.as_str()), (abi::ABI_VERSION, ""));

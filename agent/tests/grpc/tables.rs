@@ -9,6 +9,7 @@ use std::{
 
 use zonegate::{
     dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    draft::Compiled,
     image::Image,
 };
 
@@ -64,12 +65,12 @@ pub fn flow() -> Flow {
 }
 
 impl Dataplane for Tables {
-    fn commit(&mut self, image: &Image, stamp: Stamp) -> Result<Instant, CommitError> {
+    fn commit(&mut self, compiled: Compiled<'_>, stamp: Stamp) -> Result<Instant, CommitError> {
         let mut content = self.content();
         if let Some(failure) = content.failure {
             return Err(failure());
         }
-        content.held = Some((image.clone(), stamp));
+        content.held = Some((compiled.image.clone(), stamp));
         content.commits += 1;
         Ok(Instant::now())
     }
