@@ -1,9 +1,11 @@
-//! `zonegate bench`: what packets cost on this machine.
+//! `zonegate bench`: what packets and changes cost on this machine.
 //!
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
-//! method is in docs/performance.md.
+//! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
+//! takes from an object to the tables.
 
+mod control;
 mod error;
 mod flows;
 mod frame;
@@ -17,6 +19,7 @@ mod statistics;
 mod stopwatch;
 mod world;
 
+pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use options::{Output, PathOptions};
 pub use path::run as path;

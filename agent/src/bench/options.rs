@@ -79,7 +79,7 @@ pub enum CountError {
 }
 
 /// A number of at least 1, with `k` or `M` for 2¹⁰ or 2²⁰.
-fn count(text: &str) -> Result<u32, CountError> {
+pub(super) fn count(text: &str) -> Result<u32, CountError> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], K),
         Some(b'm' | b'M') => (&text[..text.len() - 1], M),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// The least, the median and the greatest of some figures, to a tenth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// The least, the median and the greatest of some figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Summary {
     pub min: f64,
     pub median: f64,
@@ -11,22 +11,28 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of no figures: zeros.
+    /// To a tenth. Of no figures: zeros.
     pub fn of(figures: &[f64]) -> Self {
+        Self::rounded(figures, 10.0)
+    }
+
+    /// To a hundredth. Of no figures: zeros.
+    pub fn hundredths(figures: &[f64]) -> Self {
+        Self::rounded(figures, 100.0)
+    }
+
+    fn rounded(figures: &[f64], parts: f64) -> Self {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
         let last = sorted.len().saturating_sub(1);
+        let round = |figure: f64| (figure * parts).round() / parts;
         Self {
-            min: tenths(at(0)),
-            median: tenths(f64::midpoint(at(last / 2), at(last.div_ceil(2)))),
-            max: tenths(at(last)),
+            min: round(at(0)),
+            median: round(f64::midpoint(at(last / 2), at(last.div_ceil(2)))),
+            max: round(at(last)),
         }
     }
-}
-
-fn tenths(figure: f64) -> f64 {
-    (figure * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
@@ -44,5 +50,7 @@ mod tests {
         ] {
             assert_eq!(Summary::of(figures), Summary { min, median, max }, "{figures:?}");
         }
+        let summary = Summary { min: 0.13, median: 0.25, max: 0.38 };
+        assert_eq!(Summary::hundredths(&[0.126, 0.376]), summary);
     }
 }

@@ -1,20 +1,27 @@
-//! `zonegate bench`: what packets cost on this machine.
+//! `zonegate bench`: what packets and changes cost on this machine.
 
 use std::io;
 
 use clap::Subcommand;
 
 use super::error::CliError;
-use crate::bench::{self, PathOptions};
+use crate::bench::{self, ControlOptions, PathOptions};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Measures the programs alone: ns per packet above an empty program (root; no traffic is
     /// made and no running agent disturbed)
     Path(PathOptions),
+    /// Measures the agent: how long changes take at scale, and what memory it needs (root; no
+    /// running agent is disturbed)
+    Control(ControlOptions),
 }
 
 pub fn run(command: &BenchCommand) -> Result<(), CliError> {
-    let BenchCommand::Path(options) = command;
-    Ok(bench::path(options, &mut io::BufWriter::new(io::stdout().lock()))?)
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match command {
+        BenchCommand::Path(options) => bench::path(options, &mut out)?,
+        BenchCommand::Control(options) => bench::control(options, &mut out)?,
+    }
+    Ok(())
 }

@@ -1,6 +1,10 @@
 //! The pinned maps that should be there, and whether those found are they.
 
-use std::{io, path::Path};
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd},
+    path::Path,
+};
 
 use abi::{
     control::{CONTROL_MAP, Control},
@@ -71,7 +75,24 @@ const fn entries(config: &KernelConfig, keyed: Keyed) -> u32 {
     }
 }
 
+/// Bytes of kernel memory that the pinned maps take together.
+pub fn bytes(config: &KernelConfig) -> Result<u64, MapError> {
+    shapes(config).iter().map(|shape| shape.bytes(&config.maps())).sum()
+}
+
 impl Shape {
+    /// Bytes of kernel memory that the pinned map takes, as the kernel counts them.
+    fn bytes(&self, directory: &Path) -> Result<u64, MapError> {
+        let path = directory.join(self.name);
+        let failed = |source| MapError::Read { name: self.name, source };
+        let map = MapHandle::from_pinned_path(path).map_err(|it| failed(io::Error::other(it)))?;
+        let info = format!("/proc/self/fdinfo/{}", map.as_fd().as_raw_fd());
+        let info = fs::read_to_string(info).map_err(failed)?;
+        let field = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+        let bytes = field.and_then(|bytes| bytes.trim().parse().ok());
+        bytes.ok_or_else(|| failed(io::Error::other("the kernel does not say how large it is")))
+    }
+
     /// Whether a map that is pinned already can be used as this one; none is fine, too.
     pub fn check_pinned(&self, directory: &Path) -> Result<(), LoadError> {
         let path = directory.join(self.name);

@@ -35,5 +35,5 @@ pub use log::{INTERVAL as LOG_INTERVAL, ProgramLog};
 pub use object::bytes as object_bytes;
 pub use programs::ProgramSet;
 pub use prologue::{HookType, Prologue};
-pub use rig::Rig;
+pub use rig::{Rig, TableRig};
 pub use teardown::teardown;

@@ -1,6 +1,6 @@
 //! The datapath on a test bench: loaded, filled by real commits, attached to nothing.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf, sync::Arc, time::Instant};
 
 use abi::{control::Control, next_hop::NextHop, port::Port};
 
@@ -8,13 +8,17 @@ use super::{
     config::KernelConfig,
     error::LoadError,
     kernel::Loaded,
+    layout,
     programs::{ProgramSet, program_fd},
     prologue::{HookType, Prologue},
 };
 use crate::{
     dataplane::{CommitError, Counter, Flow, Stamp},
     image::Image,
-    maps::{Backing, Counters, FlowTables, Jiffies, KernelMaps, MapError, NextHops, Ports, Tables},
+    maps::{
+        Backing, Counters, FlowTables, Follower, Jiffies, KernelMaps, KernelTables, MapError,
+        NextHops, Ports, Tables,
+    },
 };
 
 /// Programs and maps of their own, beside those of any agent. Nothing ages its flows or follows
@@ -104,6 +108,43 @@ impl Rig {
         let mask = buckets.min(self.buckets).saturating_sub(1);
         maps.initialise(&Control { flow4_mask: mask, flow6_mask: mask, ..control });
     }
+}
+
+/// The tables alone, as an agent commits to them; nothing is attached, whatever images name.
+pub struct TableRig {
+    pub tables: KernelTables,
+    /// What the kernel says that all maps take.
+    pub map_bytes: u64,
+}
+
+impl TableRig {
+    /// Loads everything; `config.bpffs` must not exist.
+    pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
+        let directory = |source| LoadError::Directory { path: config.bpffs.clone(), source };
+        fs::create_dir(&config.bpffs).map_err(directory)?;
+        let _pins = Pins(config.bpffs.clone());
+        let Loaded { tables, jiffies, .. } = Loaded::load(config)?;
+        let maps = config.maps();
+        let tables = KernelTables::new(
+            tables,
+            KernelMaps::next_hops(&maps)?,
+            Arc::new(KernelMaps::flows(&maps)?),
+            KernelMaps::counters(&maps)?,
+            Arc::new(jiffies),
+            Box::new(Nobody),
+            Arc::default(),
+        );
+        Ok(Self { tables, map_bytes: layout::bytes(config)? })
+    }
+}
+
+/// Has no ports to attach.
+struct Nobody;
+
+impl Follower for Nobody {
+    fn prepare(&self, _: &Image) {}
+
+    fn follow(&self, _: &Image) {}
 }
 
 /// The directory of the pins, while they are needed.

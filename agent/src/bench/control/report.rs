@@ -1,0 +1,124 @@
+//! How the figures of changes are printed.
+
+use std::{fs, io::Write, time::Duration};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::bench::{BenchError, machine::Machine, options::Output, statistics::Summary};
+
+#[derive(Debug, Serialize)]
+pub struct ControlReport {
+    pub machine: Machine,
+    pub changes: Vec<Change>,
+    pub memory: Memory,
+}
+
+/// One kind of change, made some times; milliseconds.
+#[derive(Debug, Default, Serialize)]
+pub struct Change {
+    #[serde(rename = "change")]
+    pub what: &'static str,
+    /// From objects to resources.
+    pub translate_ms: Summary,
+    /// From resources to tables.
+    pub compile_ms: Summary,
+    /// From there until packets see them.
+    pub commit_ms: Summary,
+    /// All of it, until the change is answered: both sides of the tables and the state are
+    /// written.
+    pub answer_ms: Summary,
+    #[serde(skip)]
+    figures: Vec<Figures>,
+}
+
+/// How long the stages of one change took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figures {
+    pub translate: Duration,
+    pub compile: Duration,
+    pub commit: Duration,
+    pub answer: Duration,
+}
+
+/// Bytes, after all changes.
+#[derive(Debug, Serialize)]
+pub struct Memory {
+    /// Of the kernel's maps: they have their full size from the beginning.
+    pub maps: u64,
+    /// Resident memory of this process, which holds what an agent does; the objects too.
+    pub agent: u64,
+}
+
+impl Change {
+    pub fn new(what: &'static str) -> Self {
+        Self { what, ..Self::default() }
+    }
+
+    pub fn push(&mut self, figures: Figures) {
+        self.figures.push(figures);
+        let of = |stage: fn(&Figures) -> Duration| {
+            let stages = self.figures.iter().map(|it| stage(it).as_secs_f64() * 1e3);
+            Summary::hundredths(&stages.collect::<Vec<_>>())
+        };
+        self.translate_ms = of(|it| it.translate);
+        self.compile_ms = of(|it| it.compile);
+        self.commit_ms = of(|it| it.commit);
+        self.answer_ms = of(|it| it.answer);
+    }
+}
+
+impl ControlReport {
+    pub fn print(&self, output: Output, out: &mut dyn Write) -> Result<(), BenchError> {
+        match output {
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut *out, self)?;
+                writeln!(out)?;
+            }
+            Output::Table => {
+                writeln!(out, "{}", self.machine)?;
+                writeln!(out, "milliseconds, median (min-max)\n")?;
+                for line in self.table().lines() {
+                    writeln!(out, "{}", line.trim_end())?;
+                }
+                let Memory { maps, agent } = self.memory;
+                writeln!(out, "\nmaps {} MiB, agent {} MiB resident", maps >> 20, agent >> 20)?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(["CHANGE", "TRANSLATE", "COMPILE", "COMMIT", "ANSWER"]);
+        for row in &self.changes {
+            let figures = [row.translate_ms, row.compile_ms, row.commit_ms, row.answer_ms];
+            let figures = figures.map(|Summary { min, median, max }| {
+                if row.figures.len() == 1 {
+                    format!("{median:.2}")
+                } else {
+                    format!("{median:.2} ({min:.2}-{max:.2})")
+                }
+            });
+            table.add_row([row.what.to_owned()].into_iter().chain(figures));
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 2));
+            if index >= 1 {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+}
+
+/// Bytes of memory that this process has; 0 where the kernel does not say.
+pub fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
