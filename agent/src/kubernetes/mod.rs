@@ -37,7 +37,7 @@ mod translator;
 
 pub use key::{ObjectKey, ObjectKind};
 pub use nodes::NodeObject;
-pub use object::{Namespace, Object, ObjectError};
+pub use object::{Namespace, Object, ObjectError, items};
 pub use pods::PodObject;
 pub use policy_object::PolicyObject;
 pub use problem::{Effect, Problem};

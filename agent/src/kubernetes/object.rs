@@ -71,39 +71,12 @@ impl Object {
 
     /// Reads a document that may be a list of any kind, such as `List` or `PodList`.
     ///
-    /// Items of a typed list may leave out `apiVersion` and `kind`. An empty document, as YAML
-    /// has them between two separators, holds nothing.
+    /// An empty document, as YAML has them between two separators, holds nothing.
     pub fn parse_many(document: Value) -> Vec<Result<Self, ObjectError>> {
-        if document.is_null() {
-            return Vec::new();
+        match items(document) {
+            Ok(items) => items.into_iter().map(|(_, item)| Self::parse(item)).collect(),
+            Err(error) => vec![Err(error)],
         }
-        let Value::Object(mut list) = document else { return vec![Self::parse(document)] };
-        let text = |field: &str| list.get(field).and_then(Value::as_str).unwrap_or_default();
-        let (api_version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
-        let Some(kind) = kind.strip_suffix("List") else {
-            return vec![Self::parse(Value::Object(list))];
-        };
-        let items = match list.remove("items") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(items)) => items,
-            Some(_) => {
-                let (field, reason) = ("items".to_owned(), "is not a list".to_owned());
-                return vec![Err(ObjectError::Identity { field, reason })];
-            }
-        };
-        items
-            .into_iter()
-            .flat_map(|mut item| {
-                if let Value::Object(fields) = &mut item
-                    && !kind.is_empty()
-                {
-                    let default = |text: &str| Value::String(text.to_owned());
-                    fields.entry("apiVersion").or_insert_with(|| default(&api_version));
-                    fields.entry("kind").or_insert_with(|| default(kind));
-                }
-                Self::parse_many(item)
-            })
-            .collect()
     }
 
     pub fn key(&self) -> &ObjectKey {
@@ -114,6 +87,45 @@ impl Object {
             Self::Policy(it) => &it.key,
         }
     }
+}
+
+/// The documents in a document that may be a list of any kind, each with its path in it, such as
+/// `items[3]`; any other document itself, with no path.
+///
+/// Items of a typed list may leave out `apiVersion` and `kind`.
+pub fn items(document: Value) -> Result<Vec<(String, Value)>, ObjectError> {
+    let Value::Object(mut list) = document else {
+        let own = (String::new(), document);
+        return Ok(if own.1.is_null() { Vec::new() } else { vec![own] });
+    };
+    let text = |field: &str| list.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+    let Some(kind) = kind.strip_suffix("List") else {
+        return Ok(vec![(String::new(), Value::Object(list))]);
+    };
+    let listed = match list.remove("items") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(_) => {
+            let (field, reason) = ("items".to_owned(), "is not a list".to_owned());
+            return Err(ObjectError::Identity { field, reason });
+        }
+    };
+    let mut all = Vec::new();
+    for (index, mut item) in listed.into_iter().enumerate() {
+        if let Value::Object(fields) = &mut item
+            && !kind.is_empty()
+        {
+            let default = |text: &str| Value::String(text.to_owned());
+            fields.entry("apiVersion").or_insert_with(|| default(&api_version));
+            fields.entry("kind").or_insert_with(|| default(kind));
+        }
+        for (path, inner) in items(item)? {
+            let separator = if path.is_empty() { "" } else { "." };
+            all.push((format!("items[{index}]{separator}{path}"), inner));
+        }
+    }
+    Ok(all)
 }
 
 impl ObjectError {
