@@ -19,5 +19,6 @@ pub mod netlink;
 pub mod refusal;
 pub mod runtime;
 pub mod simulate;
+pub mod source_problem;
 pub mod state;
 pub mod store;

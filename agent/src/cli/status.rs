@@ -11,6 +11,7 @@ use super::{
     kind::kind_name,
     output::{Format, print_table, print_value},
 };
+use crate::source_problem::SourceProblem;
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
@@ -56,6 +57,13 @@ fn summary(out: &mut dyn Write, status: &GetStatusResponse) -> Result<(), CliErr
         writeln!(out, "WARNING    the state could not be saved: {}", status.save_error)?;
     }
 
+    if !status.problems.is_empty() {
+        writeln!(out, "\nPROBLEMS")?;
+        for problem in &status.problems {
+            writeln!(out, "{}: {}", problem.source, said(problem))?;
+        }
+    }
+
     let resources =
         status.resources.iter().map(|it| [kind_name(it.kind()).to_owned(), it.count.to_string()]);
     section(out, &["RESOURCES", "HELD"], resources)?;
@@ -81,6 +89,13 @@ fn summary(out: &mut dyn Write, status: &GetStatusResponse) -> Result<(), CliErr
 fn fill(name: &str, used: u64, room: u64) -> [String; 4] {
     let percent = used.saturating_mul(100).checked_div(room).unwrap_or(0);
     [name.to_owned(), used.to_string(), room.to_string(), format!("{percent}%")]
+}
+
+/// As the agent logs it.
+fn said(problem: &proto::v1::SourceProblem) -> SourceProblem {
+    let proto::v1::SourceProblem { source: _, file, line, column, object, field, reason, effect } =
+        problem.clone();
+    SourceProblem { file, line, column, object, field, reason, effect }
 }
 
 /// A table after a blank line; nothing when it has no rows.

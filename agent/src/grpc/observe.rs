@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::key;
 use crate::{
     dataplane::{Attachment, Counter, Fill, Flow},
+    source_problem::SourceProblem,
     store::{self, Commits, Handle, OwnerStatus, Readiness, Usage},
 };
 
@@ -74,6 +75,13 @@ fn status(status: store::Status) -> v1::GetStatusResponse {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         abi_version: abi::ABI_VERSION,
         save_error: status.save_error.unwrap_or_default(),
+        problems: status
+            .problems
+            .into_iter()
+            .flat_map(|(source, problems)| {
+                problems.into_iter().map(move |it| problem(source.clone(), it))
+            })
+            .collect(),
     }
 }
 
@@ -116,6 +124,11 @@ fn fill(fill: Fill) -> v1::TableFill {
 
 fn attachment(attachment: Attachment) -> v1::Attachment {
     v1::Attachment { interface: attachment.interface, hook: attachment.hook.to_owned() }
+}
+
+fn problem(source: String, problem: SourceProblem) -> v1::SourceProblem {
+    let SourceProblem { file, line, column, object, field, reason, effect } = problem;
+    v1::SourceProblem { source, file, line, column, object, field, reason, effect }
 }
 
 fn flow(flow: &Flow) -> v1::Flow {

@@ -8,7 +8,7 @@ use super::{
     Answer, Content, Digest, Greeting, HeldResource, Limits, Mode, Page, Query, Readiness,
     SessionId, Status, Store, WriteError,
 };
-use crate::{dataplane::Flow, model::Key};
+use crate::{dataplane::Flow, model::Key, source_problem::SourceProblem};
 
 /// The store has ended: the agent is stopping, or has a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +108,11 @@ impl Handle {
         self.ask(|store| store.status()).await
     }
 
+    /// See [`Store::report`].
+    pub async fn report(&self, source: String, problems: Vec<SourceProblem>) -> Result<(), Gone> {
+        self.ask(move |store| store.report(&source, problems)).await
+    }
+
     pub async fn limits(&self) -> Result<Limits, Gone> {
         self.ask(|store| store.limits().clone()).await
     }
@@ -133,6 +138,6 @@ impl Handle {
 
 impl Store {
     fn is_ready(&self) -> bool {
-        self.readiness == Readiness::Ready
+        self.readiness() == Readiness::Ready
     }
 }

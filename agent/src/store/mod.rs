@@ -15,6 +15,9 @@
 //! | state | nothing, or this state's history | the state is committed again and the node is ready |
 //! | state | another history | [`Readiness::Holding`]; owners keep their epochs, nothing else |
 //!
+//! The agent's own sources can be awaited: until the first snapshot of each is accepted, a node
+//! that would be ready is [`Readiness::Awaiting`].
+//!
 //! Tables that are ahead of the state, because the last commit was never saved, are brought back
 //! to the state under a new lineage, so that every writer is asked for a snapshot.
 
@@ -49,6 +52,7 @@ use crate::{
     image::Image,
     model::{Key, World},
     refusal::Refusal,
+    source_problem::SourceProblem,
 };
 use edit::Edit;
 use writer::Session;
@@ -110,6 +114,9 @@ pub struct Store {
     next_session: u64,
     commits: Commits,
     save_error: Option<String>,
+    /// Owners whose first snapshot is waited for.
+    awaited: BTreeSet<String>,
+    problems: BTreeMap<String, Vec<SourceProblem>>,
 }
 
 impl Store {
@@ -136,6 +143,7 @@ impl Store {
         self.remember(&owner, nonce, digest, answer.clone());
         if snapshot && matches!(answer, Answer::Accepted(_)) {
             self.snapshot_is_complete(session);
+            self.awaited.remove(&owner);
         }
         self.save(Change { owner, nonce: Some(nonce), resources });
         Ok(answer)

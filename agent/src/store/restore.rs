@@ -20,6 +20,8 @@ impl Store {
             next_session: 0,
             commits: Commits::default(),
             save_error: None,
+            awaited: BTreeSet::new(),
+            problems: BTreeMap::new(),
         };
         match beginning {
             Beginning::Empty => {}

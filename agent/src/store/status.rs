@@ -6,6 +6,7 @@ use super::{Accepted, Store};
 use crate::{
     dataplane::{Attachment, Counter, Fill, Stamp},
     model::Kind,
+    source_problem::SourceProblem,
 };
 
 /// Whether packets are handled as the store says.
@@ -17,6 +18,8 @@ pub enum Readiness {
     Holding,
     /// The saved state could not be brought into force.
     NotRestored(String),
+    /// A source of this agent has yet to say for the first time what it wants held.
+    Awaiting(String),
     Ready,
 }
 
@@ -29,6 +32,9 @@ impl fmt::Display for Readiness {
             ),
             Self::NotRestored(reason) => {
                 write!(f, "the saved state could not be restored: {reason}")
+            }
+            Self::Awaiting(owner) => {
+                write!(f, "nothing of the source {owner:?} was committed since the agent started")
             }
             Self::Ready => Ok(()),
         }
@@ -81,11 +87,37 @@ pub struct Status {
     pub limits: Vec<Usage>,
     pub tables: Vec<Fill>,
     pub attachments: Vec<Attachment>,
+    /// What sources cannot use now, by source.
+    pub problems: BTreeMap<String, Vec<SourceProblem>>,
     /// Why the state was not saved the last time.
     pub save_error: Option<String>,
 }
 
 impl Store {
+    /// Has the node count as not ready before a snapshot of this owner is accepted.
+    pub fn await_snapshot(&mut self, owner: &str) {
+        self.awaited.insert(owner.to_owned());
+    }
+
+    /// Takes down everything that a source cannot use now, for people to read: the first
+    /// thousand, each text of bounded length.
+    pub fn report(&mut self, source: &str, mut problems: Vec<SourceProblem>) {
+        problems.truncate(PROBLEMS);
+        for SourceProblem { file, object, field, reason, effect, .. } in &mut problems {
+            for text in [file, object, field, reason, effect] {
+                text.truncate(text.floor_char_boundary(PROBLEM_BYTES));
+            }
+        }
+        self.problems.insert(source.to_owned(), problems);
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        match (&self.readiness, self.awaited.first()) {
+            (Readiness::Ready, Some(owner)) => Readiness::Awaiting(owner.clone()),
+            (readiness, _) => readiness.clone(),
+        }
+    }
+
     pub fn status(&self) -> Status {
         let mut resources: BTreeMap<_, _> = Kind::ALL.into_iter().map(|kind| (kind, 0)).collect();
         let mut by_owner = BTreeMap::<&str, usize>::new();
@@ -95,7 +127,7 @@ impl Store {
         }
         Status {
             node: self.parts.node.clone(),
-            readiness: self.readiness.clone(),
+            readiness: self.readiness(),
             stamp: self.state.stamp,
             commits: self.commits.clone(),
             owners: self
@@ -114,7 +146,12 @@ impl Store {
             limits: self.parts.compiler.usage(),
             tables: self.parts.dataplane.fill(),
             attachments: self.parts.dataplane.attachments(),
+            problems: self.problems.clone(),
             save_error: self.save_error.clone(),
         }
     }
 }
+
+const PROBLEMS: usize = 1_000;
+/// Of each text of a problem.
+const PROBLEM_BYTES: usize = 1024;
