@@ -27,6 +27,8 @@ pub struct Config {
     pub node: Option<String>,
     pub socket: PathBuf,
     pub state_dir: PathBuf,
+    /// A directory of Kubernetes objects to follow.
+    pub manifests: Option<PathBuf>,
     pub kernel: KernelConfig,
     pub limits: store::Limits,
 }
@@ -51,6 +53,7 @@ impl Default for Config {
             node: None,
             socket: DEFAULT_SOCKET.into(),
             state_dir: DEFAULT_STATE_DIR.into(),
+            manifests: None,
             kernel: KernelConfig::default(),
             limits: store::Limits::default(),
         }
@@ -114,12 +117,13 @@ mod tests {
     fn what_the_file_does_not_say_is_as_by_default() {
         assert_eq!(load("").unwrap(), Config::default());
         let config = load(
-            "node = 'n1'\n[kernel]\nuplinks = ['eth0']\ntables = { backends = 77 }\n\
+            "node = 'n1'\nmanifests = '/m'\n[kernel]\nuplinks = ['eth0']\ntables = { backends = 77 }\n\
              [limits]\nname_bytes = 9\n",
         )
         .unwrap();
         assert_eq!(config.node_name().unwrap(), "n1");
         assert_eq!(config.socket, Path::new(DEFAULT_SOCKET));
+        assert_eq!(config.manifests.as_deref(), Some(Path::new("/m")));
         assert_eq!(config.kernel.uplinks, ["eth0"]);
         assert_eq!(config.kernel.bpffs, KernelConfig::default().bpffs);
         assert_eq!(config.limits.name_bytes, 9);

@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod image;
 pub mod kubernetes;
 pub mod loader;
+pub mod manifests;
 pub mod maps;
 pub mod model;
 pub mod netlink;

@@ -28,6 +28,9 @@ pub struct AgentArguments {
     /// Directory of the state snapshot [default: /var/lib/zonegate]
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
+    /// Directory of Kubernetes objects (*.yaml, *.yml, *.json) to follow
+    #[arg(long, value_name = "DIRECTORY")]
+    manifests: Option<PathBuf>,
     /// Directory for pinned maps and programs [default: /sys/fs/bpf/zonegate]
     #[arg(long, value_name = "DIRECTORY")]
     bpffs: Option<PathBuf>,
@@ -70,6 +73,7 @@ impl AgentArguments {
         if !self.uplinks.is_empty() {
             config.kernel.uplinks.clone_from(&self.uplinks);
         }
+        config.manifests = self.manifests.clone().or(config.manifests);
         config.node = self.node.clone().or(config.node);
         config.kernel.xdp_generic |= self.xdp_generic;
         config.kernel.log |= self.log_datapath;

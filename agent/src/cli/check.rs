@@ -66,8 +66,8 @@ pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<(), CliErr
 fn read(file: &str) -> Result<Vec<serde_json::Value>, CliError> {
     let text = fs::read_to_string(file)
         .map_err(|error| CliError::Objects(format!("cannot read {file}: {error}")))?;
-    let documents = documents::parse(&text)
-        .map_err(|error| CliError::Objects(format!("{file}, {error}")))?;
+    let documents =
+        documents::parse(&text).map_err(|error| CliError::Objects(format!("{file}, {error}")))?;
     Ok(documents.into_iter().map(|it| it.value).collect())
 }
 

@@ -6,7 +6,7 @@
 mod saver;
 mod socket;
 
-use std::{io, os::unix::net::UnixListener as StdListener};
+use std::{io, os::unix::net::UnixListener as StdListener, path::PathBuf};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -22,6 +22,7 @@ use crate::{
     config::{Config, ConfigError},
     grpc,
     loader::{Kernel, LoadError},
+    manifests,
     store::{self, Parts, Store},
 };
 
@@ -36,6 +37,8 @@ pub enum RuntimeError {
     Socket(#[from] SocketError),
     #[error("cannot use the state directory: {0}")]
     State(io::Error),
+    #[error("cannot read the directory of manifests {path}: {source}")]
+    Manifests { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Serve(#[from] grpc::ServeError),
     #[error("{0}")]
@@ -45,6 +48,10 @@ pub enum RuntimeError {
 /// Runs the agent until it is told to stop.
 pub fn run(config: Config) -> Result<(), RuntimeError> {
     let node = config.node_name()?;
+    if let Some(path) = &config.manifests {
+        manifests::check(path)
+            .map_err(|source| RuntimeError::Manifests { path: path.clone(), source })?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Before anybody can see the socket: who sees it may send a signal.
     let stop = runtime.block_on(async { Stop::new() })?;
@@ -60,7 +67,14 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
         dataplane: Box::new(tables),
         save: Box::new(saver),
     };
-    let (handle, _store) = store::spawn(Store::start(parts, saved))?;
+    let mut store = Store::start(parts, saved);
+    if config.manifests.is_some() {
+        store.await_snapshot(manifests::OWNER);
+    }
+    let (handle, _store) = store::spawn(store)?;
+    if let Some(path) = config.manifests {
+        runtime.spawn(manifests::run(path, handle.clone()));
+    }
     let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.
     drop(guard);

@@ -46,6 +46,18 @@ fn a_wrong_configuration_ends_with_2_and_names_the_line() {
 }
 
 #[test]
+fn a_directory_of_manifests_that_is_not_there_is_named() {
+    let place = Place::new();
+    let missing = place.path("missing");
+    let name = missing.to_str().unwrap();
+    let complaint = place.agent("", &["--manifests", name]).failure(1);
+    says(&complaint, &["cannot read the directory of manifests", name, "No such file"]);
+    let complaint = place.agent(&format!("manifests = '{name}'"), &[]).failure(1);
+    says(&complaint, &[name]);
+    assert!(!place.path("bpffs").exists() && !place.path("run").exists());
+}
+
+#[test]
 fn teardown_with_nothing_there_succeeds_and_makes_nothing() {
     let place = Place::new();
     let report = place.agent("", &["--teardown"]).success();

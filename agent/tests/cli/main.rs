@@ -6,6 +6,7 @@
 mod agent;
 mod check;
 mod documents;
+mod manifests;
 mod offline;
 mod program;
 mod reads;

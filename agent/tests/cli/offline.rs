@@ -10,7 +10,10 @@ const NOWHERE: &str = "/nonexistent/zonegate.sock";
 fn help_and_version_need_no_agent() {
     let help = zonegate(&["--help"]).success();
     says(&help, &["agent", "apply", "delete", "get", "status", "flows", "--socket"]);
-    says(&zonegate(&["agent", "--help"]).success(), &["--teardown", "--xdp-generic", "--uplink"]);
+    says(
+        &zonegate(&["agent", "--help"]).success(),
+        &["--teardown", "--xdp-generic", "--uplink", "--manifests"],
+    );
     assert!(zonegate(&["--version"]).success().starts_with("zonegate 0."));
 }
 

@@ -13,6 +13,7 @@ use zonegate::{
     draft::Compiled,
     grpc,
     image::Image,
+    manifests,
     maps::MemoryTables,
     store::{self, Change, Limits, Parts, Save, State, Store},
 };
@@ -29,31 +30,51 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
-        Self::over(MemoryTables::new())
+        Self::over(MemoryTables::new(), None, Limits::default())
+    }
+
+    /// An agent that follows a directory of manifests.
+    pub fn following(manifests: &Path) -> Self {
+        Self::over(MemoryTables::new(), Some(manifests), Limits::default())
+    }
+
+    /// The same, whose store takes no more than this.
+    pub fn following_within(manifests: &Path, limits: Limits) -> Self {
+        Self::over(MemoryTables::new(), Some(manifests), limits)
     }
 
     /// An agent whose predecessor committed something and lost its state.
     pub fn holding() -> Self {
-        let mut tables = MemoryTables::new();
-        tables.commit((&Image::default()).into(), Stamp { lineage: 7, revision: 3 }).unwrap();
-        Self::over(tables)
+        Self::over(held_tables(), None, Limits::default())
     }
 
-    fn over(tables: MemoryTables) -> Self {
+    /// The same as [`Self::following`], with a predecessor as that of [`Self::holding`].
+    pub fn holding_and_following(manifests: &Path) -> Self {
+        Self::over(held_tables(), Some(manifests), Limits::default())
+    }
+
+    fn over(tables: MemoryTables, followed: Option<&Path>, limits: Limits) -> Self {
         let parts = Parts {
             node: NODE.into(),
-            limits: Limits::default(),
+            limits,
             compiler: Box::new(Compiler::new(NODE.into(), compile::Limits::default())),
             dataplane: Box::new(Shown(tables)),
             save: Box::new(Nowhere),
         };
-        let (handle, _store) = store::spawn(Store::start(parts, None)).unwrap();
+        let mut store = Store::start(parts, None);
+        if followed.is_some() {
+            store.await_snapshot(manifests::OWNER);
+        }
+        let (handle, _store) = store::spawn(store).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let listener = {
             let _context = runtime.enter();
             UnixListener::bind(directory.path().join(SOCKET)).unwrap()
         };
+        if let Some(followed) = followed {
+            runtime.spawn(manifests::run(followed.to_owned(), handle.clone()));
+        }
         let options = grpc::Options::default();
         runtime.spawn(grpc::serve(listener, handle, options, std::future::pending()));
         Self { directory, _runtime: runtime }
@@ -77,6 +98,20 @@ impl Server {
         zonegate_with(&self.socket(), &[&["apply", "-f", "-"], flags].concat(), manifest)
     }
 
+    /// Runs a command until what it prints is as wanted.
+    #[track_caller]
+    pub fn until(&self, arguments: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+        let latest = Instant::now() + PATIENCE;
+        loop {
+            let said = self.run(arguments).success();
+            if wanted(&said) {
+                return said;
+            }
+            assert!(Instant::now() < latest, "{arguments:?} goes on saying {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Everything of a kind, as `apply` reads it.
     pub fn yaml(&self, kind: &str) -> String {
         self.run(&["get", kind, "-o", "yaml"]).success()
@@ -90,6 +125,13 @@ impl Save for Nowhere {
     fn save(&mut self, _: &State, _: Option<&Change>) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// As an earlier agent left them.
+fn held_tables() -> MemoryTables {
+    let mut tables = MemoryTables::new();
+    tables.commit((&Image::default()).into(), Stamp { lineage: 7, revision: 3 }).unwrap();
+    tables
 }
 
 /// Tables in memory, with something to show of the kernel.
@@ -138,4 +180,6 @@ impl Dataplane for Shown {
     }
 }
 
+/// Far more than anything takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 const SOCKET: &str = "zonegate.sock";
