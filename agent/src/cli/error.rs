@@ -23,6 +23,12 @@ pub enum CliError {
     NotFound(String),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(
+        "nothing was applied: the files hold Kubernetes objects, which are all that an owner has, \
+         and {first} is not among them{}; give all objects together, or --prune to remove what is \
+         missing, or another --owner", others(*.more)
+    )]
+    Incomplete { first: String, more: usize },
     #[error("no resource in the files given; nothing to do")]
     NothingToApply,
     #[error(transparent)]
@@ -42,6 +48,10 @@ pub enum CliError {
     Yaml(#[from] serde_norway::Error),
     #[error("cannot write the output: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+fn others(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(", nor {more} more") }
 }
 
 impl CliError {

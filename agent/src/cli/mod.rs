@@ -105,7 +105,7 @@ async fn ask(question: &Question, socket: &Path) -> Result<(), CliError> {
     match question {
         Question::Apply(arguments) => {
             // What is wrong with the files is said whether or not an agent runs.
-            let upserts = arguments.resources()?;
+            let upserts = arguments.upserts()?;
             apply::run(arguments, upserts, &connect().await?, &mut out).await?;
         }
         Question::Delete(arguments) => delete::run(arguments, &connect().await?, &mut out).await?,

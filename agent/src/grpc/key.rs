@@ -24,7 +24,7 @@ pub(super) fn to_proto(key: &Key) -> v1::ResourceKey {
 
 /// Why a number is not a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KindError {
+pub enum KindError {
     #[error("is not set")]
     Unset,
     #[error("{0} is not a kind this agent knows")]
@@ -44,7 +44,8 @@ pub(super) fn kind(number: i32) -> Result<Kind, KindError> {
     }
 }
 
-pub(super) fn from_proto(key: v1::ResourceKey) -> Result<Key, KindError> {
+/// The key that a message names.
+pub fn from_proto(key: v1::ResourceKey) -> Result<Key, KindError> {
     Ok(Key { kind: kind(key.kind)?, name: key.name })
 }
 

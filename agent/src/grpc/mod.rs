@@ -27,7 +27,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{service::InterceptorLayer, transport::Server};
 
 pub use from_proto::resource;
+pub use key::{KindError, from_proto as key_from_proto};
 pub use saved::{DecodeStateError, decode_change, decode_state, encode_change, encode_state};
+pub use to_proto::resource as resource_to_proto;
 
 use crate::store::Handle;
 

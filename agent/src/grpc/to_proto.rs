@@ -20,7 +20,8 @@ pub(super) fn held(held: &HeldResource) -> v1::HeldResource {
     }
 }
 
-pub(super) fn resource(resource: &Resource) -> v1::Resource {
+/// The message of a resource, with nothing left to defaults.
+pub fn resource(resource: &Resource) -> v1::Resource {
     let kind = match resource {
         Resource::Node(it) => resource::Kind::Node(node(it)),
         Resource::Workload(it) => resource::Kind::Workload(workload(it)),

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{ObjectError, names::bounded};
+use super::{ObjectError, names::bounded, pods::workload_name};
+use crate::model::{Key, Kind};
 
 /// The kinds that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,33 @@ impl ObjectKey {
             namespace => format!("{kind}/{namespace}/{}", self.name),
         })
     }
+
+    /// The resource that the object itself becomes, if it becomes one: for all parts of a policy
+    /// that falls apart, [`whole`] of each.
+    pub fn resource(&self) -> Option<Key> {
+        let (kind, name) = match self.kind {
+            ObjectKind::Namespace => return None,
+            ObjectKind::Node => (Kind::Node, self.name.clone()),
+            ObjectKind::Pod => (Kind::Workload, workload_name(self)),
+            _ => (Kind::Policy, self.policy_name()),
+        };
+        Some(Key { kind, name })
+    }
+}
+
+/// The key without the number that tells the parts of a policy apart.
+pub fn whole(key: &Key) -> Key {
+    let name = match key.name.rsplit_once('#') {
+        Some((name, part)) if key.kind == Kind::Policy && part.parse::<usize>().is_ok() => name,
+        _ => &key.name,
+    };
+    Key { kind: key.kind, name: name.to_owned() }
+}
+
+/// Whether a resource is one of those that policies share, which come and go with them.
+pub fn is_shared(key: &Key) -> bool {
+    let prefixes = ["pods/", "nodes/", "cidr/"];
+    key.kind == Kind::AddressSet && prefixes.iter().any(|prefix| key.name.starts_with(prefix))
 }
 
 impl fmt::Display for ObjectKind {

@@ -35,7 +35,7 @@ mod selector;
 mod selector_index;
 mod translator;
 
-pub use key::{ObjectKey, ObjectKind};
+pub use key::{ObjectKey, ObjectKind, is_shared, whole};
 pub use nodes::NodeObject;
 pub use object::{Namespace, Object, ObjectError, items};
 pub use pods::PodObject;

@@ -1,6 +1,6 @@
 //! What a directory's files say together, through all their changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reading::{Fault, Found, LeftOut, Reading, read};
 use crate::{
@@ -50,6 +50,11 @@ impl Directory {
                 file.look_at(content);
             }
         }
+        self.renew()
+    }
+
+    /// Has what is different translated.
+    fn renew(&mut self) -> Outcome {
         let mut now: BTreeMap<ObjectKey, (String, Object)> = BTreeMap::new();
         for (name, file) in &self.files {
             for (key, found) in file.good.iter().flatten() {
@@ -68,6 +73,19 @@ impl Directory {
         self.translator.apply(changes)
     }
 
+    /// A directory of texts that were read before, each with its name.
+    pub fn of(readings: Vec<(String, String, Reading)>) -> Self {
+        let mut directory = Self::default();
+        for (name, text, reading) in readings {
+            let mut file = File::default();
+            file.accept(reading);
+            file.seen = Some(Ok(text));
+            directory.files.insert(name, file);
+        }
+        directory.renew();
+        directory
+    }
+
     /// Everything that is wrong now, in the order of files, then of objects.
     pub fn problems(&self) -> Vec<SourceProblem> {
         let of_files = self.files.iter().flat_map(|(name, file)| self.problems_of(name, file));
@@ -78,6 +96,17 @@ impl Directory {
     /// All resources that the objects make.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.translator.resources()
+    }
+
+    /// The objects in force, but for those that nothing can be made of.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectKey> {
+        let left_out: BTreeSet<&ObjectKey> = self
+            .translator
+            .problems()
+            .filter(|it| it.effect == Effect::LeftOut)
+            .map(|it| &it.object)
+            .collect();
+        self.objects.keys().filter(move |key| !left_out.contains(key))
     }
 
     /// Files that are broken, and were never anything else.
@@ -169,6 +198,9 @@ impl File {
     }
 
     fn accept(&mut self, reading: Reading) {
+        for kind in &reading.passed_over {
+            tracing::debug!(kind, "passed over");
+        }
         self.fault = None;
         self.repeated.clear();
         let mut good: BTreeMap<ObjectKey, Found> = BTreeMap::new();

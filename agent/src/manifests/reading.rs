@@ -1,5 +1,7 @@
 //! The objects in a text.
 
+use std::{collections::BTreeSet, fmt};
+
 use crate::{
     documents::{Document, Place, Position, parse},
     kubernetes::{Object, ObjectError, ObjectKey, ObjectKind, items},
@@ -10,6 +12,8 @@ use crate::{
 pub struct Reading {
     pub objects: Vec<Found>,
     pub left_out: Vec<LeftOut>,
+    /// Kinds that are not read.
+    pub passed_over: BTreeSet<String>,
 }
 
 /// An object, and where it was found.
@@ -40,6 +44,17 @@ pub struct Fault {
     pub position: Option<Position>,
     pub field: String,
     pub reason: String,
+}
+
+/// `metadata.name: is missing`; the reason alone where no field is known.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.place.as_ref().map(|place| place.join(&self.field).path);
+        match path.as_deref() {
+            None | Some("") => f.write_str(&self.reason),
+            Some(path) => write!(f, "{path}: {}", self.reason),
+        }
+    }
 }
 
 /// Reads the objects of a text. Kinds that say nothing of packets are passed over: manifests
@@ -90,7 +105,7 @@ impl Reading {
     fn pass_over(&mut self, place: Place, api_version: &str, kind: &str) {
         let known = ObjectKind::ALL.into_iter().find(|it| it.to_string() == kind);
         let Some(known) = known.filter(|it| group(it.api_version()) == group(api_version)) else {
-            tracing::debug!(api_version, kind, "passed over: not a kind that is read");
+            self.passed_over.insert(format!("{kind} of {api_version}"));
             return;
         };
         self.left_out.push(LeftOut {
@@ -134,6 +149,7 @@ mod tests {
             .collect();
         assert_eq!(found, [("a", 1, "items[0]"), ("b", 2, "items[0]")]);
         assert!(reading.left_out.is_empty());
+        assert!(reading.passed_over.contains("Deployment of apps/v1"), "{reading:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod documents;
 mod manifests;
+mod objects;
 mod offline;
 mod program;
 mod reads;

@@ -1,5 +1,6 @@
 //! `zonegate apply`: makes the agent hold what files say, in one transaction.
 
+mod objects;
 mod replace;
 
 use std::{
@@ -13,11 +14,19 @@ use proto::v1::{
     Ack, ApplyRequest, Nack, Resource, ResourceKey, apply_response::Answer, resource_key::Kind,
 };
 
-use super::{client::Client, error::CliError, manifest, resource};
+use super::{
+    client::Client,
+    error::CliError,
+    manifest::{self, Manifest},
+    resource,
+};
+use objects::Objects;
 
 #[derive(Debug, Args)]
 pub struct ApplyArguments {
-    /// YAML or JSON files with resources; `-` is standard input
+    /// YAML or JSON files with resources or Kubernetes objects, or directories of such files
+    /// (*.yaml, *.yml, *.json); `-` is standard input. Kubernetes objects depend on each other,
+    /// so give all of them together: they are all that the owner has
     #[arg(short, long = "filename", required = true, value_name = "FILE", num_args = 1..)]
     files: Vec<String>,
     #[command(flatten)]
@@ -29,6 +38,13 @@ pub struct ApplyArguments {
     /// the holding of an agent that was started without its saved state
     #[arg(long)]
     prune: bool,
+}
+
+/// What is to be held.
+pub struct Upserts {
+    resources: Vec<Resource>,
+    /// Where some come from.
+    objects: Option<Objects>,
 }
 
 /// On whose behalf resources are written.
@@ -44,29 +60,35 @@ pub struct Writer {
 
 impl ApplyArguments {
     /// What is in the files.
-    pub fn resources(&self) -> Result<Vec<Resource>, CliError> {
-        let resources = manifest::read(&self.files)?;
+    pub fn upserts(&self) -> Result<Upserts, CliError> {
+        let Manifest { mut resources, objects } = manifest::read(&self.files)?;
+        let objects = (!objects.is_empty()).then(|| Objects::new(objects));
+        resources.extend(objects.iter().flat_map(|objects| objects.resources.iter().cloned()));
         if resources.is_empty() && !self.prune {
             return Err(CliError::NothingToApply);
         }
-        Ok(resources)
+        Ok(Upserts { resources, objects })
     }
 }
 
 pub async fn run(
     arguments: &ApplyArguments,
-    upserts: Vec<Resource>,
+    upserts: Upserts,
     client: &Client,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
+    let Upserts { resources: upserts, objects } = upserts;
     let mut lines: Vec<String> =
         upserts.iter().map(|it| format!("{} applied", resource::describe(it))).collect();
     let mut removes = Vec::new();
-    if arguments.prune {
+    if arguments.prune || objects.is_some() {
         let kept: BTreeSet<_> = upserts.iter().filter_map(resource::key).map(order).collect();
         let held = client.list(Kind::Unspecified, &arguments.writer.owner).await?;
         removes.extend(held.iter().filter_map(|it| resource::key(it.resource.as_ref()?)));
         removes.retain(|key| !kept.contains(&order(key.clone())));
+        if let (Some(objects), false) = (&objects, arguments.prune) {
+            objects.account_for(&removes)?;
+        }
         lines.extend(removes.iter().map(|key| format!("{} removed", resource::describe_key(key))));
     }
     if arguments.prune && !arguments.dry_run {

@@ -19,7 +19,16 @@ pub struct Outline {
     kind: Option<String>,
     /// The outlines of `items`.
     items: Option<Vec<Outline>>,
+    /// It has `apiVersion`, which no resource has.
+    is_object: bool,
     empty: bool,
+}
+
+impl Outline {
+    /// Whether it is one or many Kubernetes objects.
+    pub fn is_object(&self) -> bool {
+        self.is_object
+    }
 }
 
 /// A document, read in the light of its outline: the resources in it.
@@ -198,6 +207,10 @@ impl<'de> Visitor<'de> for OutlineVisitor {
                 "kind" if outline.kind.is_some() => return Err(A::Error::duplicate_field("kind")),
                 "items" if outline.items.is_some() => {
                     return Err(A::Error::duplicate_field("items"));
+                }
+                "apiVersion" => {
+                    outline.is_object = true;
+                    map.next_value::<IgnoredAny>()?;
                 }
                 "kind" => outline.kind = Some(map.next_value()?),
                 "items" => outline.items = Some(map.next_value()?),

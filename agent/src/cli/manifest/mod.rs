@@ -2,6 +2,8 @@
 //!
 //! A document is a resource, its `kind` beside its fields, or a list of resources under `items`.
 //! Whatever is not understood is an error: a misspelt field must not become a default.
+//!
+//! A document with `apiVersion` is a Kubernetes object, or a list of them.
 
 mod document;
 
@@ -9,16 +11,30 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read},
+    path::Path,
 };
 
 use proto::v1::Resource;
-use serde::{Deserialize, de::DeserializeSeed};
+use serde::{Deserialize, Deserializer, de::DeserializeSeed};
+use serde_json::Value;
 
 use super::resource;
+use crate::{
+    documents::{self, Place, Position},
+    manifests::{self, Fault, Reading},
+};
 use document::{Document, Outline};
 
 /// The name of a file that stands for standard input.
 pub const STDIN: &str = "-";
+
+/// What is in files.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    pub resources: Vec<Resource>,
+    /// Kubernetes objects: of each file with any the name, the text and what it says.
+    pub objects: Vec<(String, String, Reading)>,
+}
 
 /// Why files are not resources.
 #[derive(Debug, thiserror::Error)]
@@ -31,20 +47,41 @@ pub enum ManifestError {
     Twice { file: String, resource: String, earlier: String },
 }
 
-/// Reads the resources of all files, in order.
-pub fn read(files: &[String]) -> Result<Vec<Resource>, ManifestError> {
-    let mut resources = Vec::new();
+/// Reads all files in order; of a directory those that [`manifests::names`] names.
+pub fn read(files: &[String]) -> Result<Manifest, ManifestError> {
+    let mut manifest = Manifest::default();
     let mut seen = BTreeMap::new();
-    for file in files {
-        for parsed in parse(file, &text(file)?)? {
-            let resource = resource::describe(&parsed);
+    for file in &expand(files)? {
+        let text = text(file)?;
+        let parsed = parse(file, &text)?;
+        let resources = parsed.resources.iter().map(resource::describe);
+        let objects = parsed.objects.objects.iter().map(|it| it.object.key().to_string());
+        for resource in resources.chain(objects) {
             if let Some(earlier) = seen.insert(resource.clone(), file.clone()) {
                 return Err(ManifestError::Twice { file: file.clone(), resource, earlier });
             }
-            resources.push(parsed);
+        }
+        manifest.resources.extend(parsed.resources);
+        if parsed.has_objects {
+            manifest.objects.push((file.clone(), text, parsed.objects));
         }
     }
-    Ok(resources)
+    Ok(manifest)
+}
+
+fn expand(files: &[String]) -> Result<Vec<String>, ManifestError> {
+    let mut all = Vec::new();
+    for file in files {
+        let path = Path::new(file);
+        if file == STDIN || !path.is_dir() {
+            all.push(file.clone());
+            continue;
+        }
+        let names = manifests::names(path)
+            .map_err(|source| ManifestError::Read { file: file.clone(), source })?;
+        all.extend(names.iter().map(|name| path.join(name).display().to_string()));
+    }
+    Ok(all)
 }
 
 fn text(file: &str) -> Result<String, ManifestError> {
@@ -57,14 +94,23 @@ fn text(file: &str) -> Result<String, ManifestError> {
     read.map_err(|source| ManifestError::Read { file: file.to_owned(), source })
 }
 
-/// Reads the resources in `text`; `file` is what errors call it.
-fn parse(file: &str, text: &str) -> Result<Vec<Resource>, ManifestError> {
+/// What is in one text.
+#[derive(Debug, Default)]
+struct Parsed {
+    resources: Vec<Resource>,
+    objects: Reading,
+    /// Also when nothing can be made of them.
+    has_objects: bool,
+}
+
+/// Reads `text`; `file` is what errors call it.
+fn parse(file: &str, text: &str) -> Result<Parsed, ManifestError> {
     let failed = |index: usize, reason: String| ManifestError::Document {
         file: file.to_owned(),
         document: index + 1,
         reason,
     };
-    let mut resources = Vec::new();
+    let mut parsed = Parsed::default();
     // Each document is read twice, because its kind may stand behind its fields, and because
     // errors know their line only when fields are read straight from the text.
     if is_json(text) {
@@ -72,10 +118,10 @@ fn parse(file: &str, text: &str) -> Result<Vec<Resource>, ManifestError> {
         let mut again = serde_json::Deserializer::from_str(text);
         for (index, outline) in outlines.enumerate() {
             let outline = outline.map_err(|error| failed(index, error.to_string()))?;
-            let document = Document(&outline)
-                .deserialize(&mut again)
-                .map_err(|error| failed(index, error.to_string()))?;
-            resources.extend(document);
+            parsed
+                .add(index, &outline, &mut again)
+                .map_err(|error| failed(index, error.to_string()))?
+                .map_err(|fault| failed(index, located(&fault, text)))?;
         }
     } else {
         let documents = serde_norway::Deserializer::from_str(text);
@@ -83,13 +129,41 @@ fn parse(file: &str, text: &str) -> Result<Vec<Resource>, ManifestError> {
         for (index, (first, second)) in documents.zip(again).enumerate() {
             let outline =
                 Outline::deserialize(first).map_err(|error| failed(index, error.to_string()))?;
-            let document = Document(&outline)
-                .deserialize(second)
-                .map_err(|error| failed(index, error.to_string()))?;
-            resources.extend(document);
+            parsed
+                .add(index, &outline, second)
+                .map_err(|error| failed(index, error.to_string()))?
+                .map_err(|fault| failed(index, located(&fault, text)))?;
         }
     }
-    Ok(resources)
+    Ok(parsed)
+}
+
+impl Parsed {
+    /// Adds the document of this number and outline. The inner error is of a Kubernetes object.
+    fn add<'de, D: Deserializer<'de>>(
+        &mut self,
+        index: usize,
+        outline: &Outline,
+        document: D,
+    ) -> Result<Result<(), Fault>, D::Error> {
+        if !outline.is_object() {
+            self.resources.extend(Document(outline).deserialize(document)?);
+            return Ok(Ok(()));
+        }
+        self.has_objects = true;
+        let value = Value::deserialize(document)?;
+        let place = Place { document: index + 1, path: String::new() };
+        Ok(self.objects.add(documents::Document { place, value }))
+    }
+}
+
+/// As errors of the readers say it.
+fn located(fault: &Fault, text: &str) -> String {
+    let place = fault.place.as_ref().map(|place| place.join(&fault.field));
+    match place.and_then(|place| documents::locate(text, &place)) {
+        Some(Position { line, column }) => format!("{fault} at line {line} column {column}"),
+        None => fault.to_string(),
+    }
 }
 
 /// Whether an object begins with a quoted name. YAML has that too, but refuses tabs around it.

@@ -3,6 +3,7 @@ use super::*;
 fn names(text: &str) -> Vec<String> {
     parse("shop.yaml", text)
         .unwrap_or_else(|error| panic!("{text}: {error}"))
+        .resources
         .iter()
         .map(resource::describe)
         .collect()
@@ -30,6 +31,28 @@ fn documents_lists_and_json_are_read_in_order() {
     ] {
         assert_eq!(names(text), expected, "{text}");
     }
+}
+
+#[test]
+fn kubernetes_objects_may_stand_beside_resources() {
+    const TEXT: &str = "kind: Node\nname: n1\n---\napiVersion: v1\nkind: PodList\nitems:\n- \
+                        metadata: {name: p}\n---\n{apiVersion: v1, kind: Secret}\n";
+    let json = "{\"kind\": \"Node\", \"name\": \"n1\"}\n{\"kind\": \"Pod\", \"apiVersion\": \"v1\", \
+                \"metadata\": {\"name\": \"p\"}}\n{\"apiVersion\": \"v1\", \"kind\": \"Secret\"}";
+    for text in [TEXT, json] {
+        let parsed = parse("shop.yaml", text).unwrap();
+        assert_eq!(parsed.resources.len(), 1);
+        let objects: Vec<_> =
+            parsed.objects.objects.iter().map(|it| it.object.key().to_string()).collect();
+        assert_eq!(objects, ["Pod \"default/p\""]);
+        assert_eq!(parsed.objects.objects[0].place.document, 2);
+        assert!(parsed.objects.passed_over.contains("Secret of v1"));
+    }
+    let error = parse("shop.yaml", "# no name\n---\napiVersion: v1\nkind: Pod\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "shop.yaml, document 1: metadata.name: is missing at line 3 column 1"
+    );
 }
 
 #[test]
@@ -87,12 +110,12 @@ ingress:
     portMatches: {matches: [{protocol: TCP, first: 80}, {protocol: UDP, first: 1, last: 9}]}
 egress: {rules: [{action: ACCEPT, anyPeer: {}, anyTraffic: {}}]}
 ";
-    let first = parse("policy.yaml", text).unwrap();
+    let first = parse("policy.yaml", text).unwrap().resources;
     let printed = serde_norway::to_string(&resource::document(&first[0]).unwrap()).unwrap();
     assert!(printed.starts_with("kind: Policy\nname: shop/web\n"), "{printed}");
-    assert_eq!(parse("printed.yaml", &printed).unwrap(), first);
+    assert_eq!(parse("printed.yaml", &printed).unwrap().resources, first);
     let json = serde_json::to_string(&resource::document(&first[0]).unwrap()).unwrap();
-    assert_eq!(parse("printed.json", &json).unwrap(), first);
+    assert_eq!(parse("printed.json", &json).unwrap().resources, first);
 }
 
 #[test]
