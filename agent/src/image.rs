@@ -29,7 +29,10 @@ pub struct Image {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     pub workload: String,
+    /// Empty where the kernel's route to `address` says which it is.
     pub interface: String,
+    /// Only where `interface` is empty.
+    pub address: Option<IpAddr>,
 }
 
 impl Image {

@@ -148,8 +148,12 @@ impl Update<'_> {
         }
         let local = state.local.keys().filter_map(|name| self.world.workloads.get(name));
         let ports = local.map(|workload| {
-            let port =
-                Port { workload: workload.name.clone(), interface: workload.interface.clone() };
+            let first = workload.addresses.first().copied();
+            let port = Port {
+                workload: workload.name.clone(),
+                interface: workload.interface.clone(),
+                address: first.filter(|_| workload.interface.is_empty()),
+            };
             (ids.endpoint(&workload.name), port)
         });
         state.draft.set_ports(&ports.collect());

@@ -1,6 +1,7 @@
 //! Everything in the kernel, opened in the right order.
 
 use std::{
+    collections::BTreeSet,
     fs,
     sync::{Arc, Mutex},
 };
@@ -69,6 +70,7 @@ impl Kernel {
             log,
             uplinks: config.uplinks.clone(),
             wanted: Wanted::of(&held),
+            unlocated: BTreeSet::new(),
             ports,
             next_hops: next_hops.clone(),
             flows: Arc::clone(&flows),

@@ -135,7 +135,9 @@ fn images() -> impl Strategy<Value = Image> {
         }
         for (key, value) in prefixes {
             image.prefixes6.insert(([key; 16], key * 16), Leaf(value));
-            let port = Port { workload: format!("shop/{key}"), interface: format!("veth{value}") };
+            let address = (value % 2 == 0).then(|| IpAddr::from([key; 4]));
+            let interface = if address.is_some() { String::new() } else { format!("veth{value}") };
+            let port = Port { workload: format!("shop/{key}"), interface, address };
             image.ports.insert(u16::from(key), port);
         }
         for (key, value) in frontends {
@@ -279,7 +281,8 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     let refused = tables.commit(&image, stamp(1)).unwrap_err();
     assert_eq!(refused.to_string(), "zg2_slots needs 40 entries and has room for 32");
     let mut image = Image::default();
-    let port = Port { workload: "a".into(), interface: "interface-name-16".into() };
+    let interface = "interface-name-16".to_owned();
+    let port = Port { workload: "a".into(), interface, address: None };
     image.ports.insert(1, port);
     let refused = tables.commit(&image, stamp(1)).unwrap_err();
     assert_eq!(refused.to_string(), "zg2_port_names needs 17 entries and has room for 15");

@@ -39,12 +39,12 @@ pub enum Keyed {
     HopAddresses,
 }
 
-/// Bytes of an interface's name in a [`Keyed::PortNames`] value; the workload's name follows,
-/// both padded with zeros.
+/// Bytes of an interface's name in a [`Keyed::PortNames`] value; the workload's name and its
+/// address follow, all padded with zeros.
 const INTERFACE: usize = libc::IFNAMSIZ;
-const WORKLOAD: usize = 496;
-/// A [`Keyed::HopAddresses`] value: 4 or 6, then the address.
-const HOP_ADDRESS: usize = 17;
+const WORKLOAD: usize = 496 - ADDRESS;
+/// An address: 4 or 6, then its bytes; 0 for none.
+const ADDRESS: usize = 17;
 
 impl Keyed {
     pub const ALL: [Self; 5] =
@@ -75,8 +75,8 @@ impl Keyed {
     pub const fn value_size(self) -> usize {
         match self {
             Self::Addresses6 | Self::Prefixes6 | Self::Frontends => size_of::<u64>(),
-            Self::PortNames => INTERFACE + WORKLOAD,
-            Self::HopAddresses => HOP_ADDRESS,
+            Self::PortNames => INTERFACE + WORKLOAD + ADDRESS,
+            Self::HopAddresses => ADDRESS,
         }
     }
 
@@ -168,8 +168,13 @@ impl Keyed {
                     }
                 }
                 Self::PortNames => {
-                    let (interface, workload) = value.split_at(INTERFACE.min(value.len()));
-                    let port = Port { workload: text(workload), interface: text(interface) };
+                    let (interface, rest) = value.split_at(INTERFACE.min(value.len()));
+                    let (workload, held) = rest.split_at(WORKLOAD.min(rest.len()));
+                    let port = Port {
+                        workload: text(workload),
+                        interface: text(interface),
+                        address: address(held),
+                    };
                     image.ports.insert(own_key_words(key)[0] as u16, port);
                 }
                 Self::HopAddresses => {
@@ -208,6 +213,7 @@ fn own_key_words(key: &[u8]) -> [u32; 2] {
 fn port_value(port: &Port) -> Result<Box<[u8]>, CommitError> {
     let mut value = padded(&port.interface, INTERFACE)?;
     value.extend(padded(&port.workload, WORKLOAD)?);
+    value.extend(port.address.map_or([0; ADDRESS].into(), address_value));
     Ok(value.into())
 }
 
@@ -226,7 +232,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn address_value(address: IpAddr) -> Box<[u8]> {
-    let mut value = [0; HOP_ADDRESS];
+    let mut value = [0; ADDRESS];
     let (family, bytes) = match address {
         IpAddr::V4(address) => (4, address.octets().to_vec()),
         IpAddr::V6(address) => (6, address.octets().to_vec()),

@@ -1,6 +1,11 @@
 //! The thread that keeps everything in step.
 
-use std::{collections::BTreeMap, sync::PoisonError, sync::mpsc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+    sync::mpsc,
+    time::Duration,
+};
 
 use abi::{next_hop::NextHop, port::Port};
 use futures::StreamExt;
@@ -97,6 +102,7 @@ impl WatcherParts {
     ) -> Result<(), LoadError> {
         let netlink = |error: rtnetlink::Error| LoadError::Netlink(error.to_string());
         let links = view::links(handle).await.map_err(netlink)?;
+        let wanted = &self.located(handle, wanted, &links).await;
         let mut roles = BTreeMap::new();
         for port in wanted.ports.values() {
             if let Some(link) = links.get(&port.interface) {
@@ -131,6 +137,31 @@ impl WatcherParts {
         self.publish_attachments();
         self.resolve_next_hops(handle, wanted, &links).await.map_err(netlink)?;
         result
+    }
+
+    /// The same with the interfaces that routes tell; what has none stays without.
+    async fn located(
+        &mut self,
+        handle: &Handle,
+        wanted: &Wanted,
+        links: &BTreeMap<String, view::Link>,
+    ) -> Wanted {
+        let mut located = wanted.clone();
+        let mut unlocated = BTreeSet::new();
+        for port in located.ports.values_mut().filter(|port| port.interface.is_empty()) {
+            let Some(address) = port.address else { continue };
+            let index = view::host_route(handle, address).await;
+            let link = links.iter().find(|(_, link)| Some(link.index) == index);
+            match link.filter(|(name, _)| !self.uplinks.contains(name)) {
+                Some((name, _)) => port.interface.clone_from(name),
+                None => drop(unlocated.insert(port.workload.clone())),
+            }
+        }
+        for workload in unlocated.difference(&self.unlocated) {
+            tracing::warn!(workload, "no interface: no route leads to its address alone");
+        }
+        self.unlocated = unlocated;
+        located
     }
 
     fn publish_attachments(&self) {

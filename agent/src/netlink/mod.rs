@@ -4,12 +4,15 @@
 //! One thread owns all of it. Whatever happens (a link, neighbour or route changed, a commit is
 //! due), it looks at the kernel afresh and brings everything in step: there is no state to get
 //! out of step with. Events are gathered for a moment first.
+//!
+//! A workload that names no interface has the one that its first address is routed to by itself
+//! (a `/32` or `/128` without a gateway, as network plugins make them for a port of its own).
 
 mod follow;
 mod view;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -54,6 +57,8 @@ pub struct WatcherParts {
     pub log: Option<ProgramLog>,
     pub uplinks: Vec<String>,
     pub wanted: Wanted,
+    /// Workloads that no interface was found for, as far as that was said.
+    pub unlocated: BTreeSet<String>,
     pub ports: Ports,
     pub next_hops: NextHops,
     pub flows: Arc<FlowTables>,

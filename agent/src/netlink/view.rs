@@ -12,7 +12,7 @@ use rtnetlink::{
         AddressFamily,
         link::LinkAttribute,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
-        route::{RouteAddress, RouteAttribute, RouteMessage},
+        route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType},
     },
 };
 
@@ -91,18 +91,33 @@ pub async fn neighbours(handle: &Handle) -> Result<HashMap<(u32, IpAddr), [u8; 6
     Ok(neighbours)
 }
 
+/// The interface that an address by itself is routed to, with nothing in between; `None` where
+/// no such route leads to it.
+pub async fn host_route(handle: &Handle, address: IpAddr) -> Option<u32> {
+    let mut request = request(address);
+    // The answer is the route, and not what becomes of the address by it (Linux 4.13).
+    request.header.flags |= RouteFlags::FibMatch;
+    let route = handle.route().get(request).execute().try_next().await.ok().flatten()?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let header = &route.header;
+    if header.kind != RouteType::Unicast || header.destination_prefix_length != bits {
+        return None;
+    }
+    let mut interface = None;
+    for attribute in route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => interface = Some(index),
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => return None,
+            _ => {}
+        }
+    }
+    interface
+}
+
 /// The way to an address by the kernel's routes; `None` where there is none.
 pub async fn way(handle: &Handle, address: IpAddr) -> Option<Way> {
-    let request: RouteMessage = match address {
-        IpAddr::V4(it) => {
-            RouteMessageBuilder::<std::net::Ipv4Addr>::new().destination_prefix(it, 32).build()
-        }
-        IpAddr::V6(it) => {
-            RouteMessageBuilder::<std::net::Ipv6Addr>::new().destination_prefix(it, 128).build()
-        }
-    };
     // "No route to host" is an answer like any other.
-    let route = handle.route().get(request).execute().try_next().await.ok().flatten()?;
+    let route = handle.route().get(request(address)).execute().try_next().await.ok().flatten()?;
     let mut interface = None;
     let mut neighbour = address;
     for attribute in route.attributes {
@@ -114,4 +129,15 @@ pub async fn way(handle: &Handle, address: IpAddr) -> Option<Way> {
         }
     }
     Some(Way { interface: interface?, neighbour })
+}
+
+fn request(address: IpAddr) -> RouteMessage {
+    match address {
+        IpAddr::V4(it) => {
+            RouteMessageBuilder::<std::net::Ipv4Addr>::new().destination_prefix(it, 32).build()
+        }
+        IpAddr::V6(it) => {
+            RouteMessageBuilder::<std::net::Ipv6Addr>::new().destination_prefix(it, 128).build()
+        }
+    }
 }
