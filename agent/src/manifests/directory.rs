@@ -6,7 +6,7 @@ use super::reading::{Fault, Found, LeftOut, Reading, read};
 use crate::{
     documents::{Place, locate},
     kubernetes::{Change, Effect, Object, ObjectKey, Outcome, Problem, Translator},
-    model::Resource,
+    model::{Key, Resource},
     source_problem::SourceProblem,
 };
 
@@ -109,9 +109,19 @@ impl Directory {
         self.objects.keys().filter(move |key| !left_out.contains(key))
     }
 
-    /// Files that are broken, and were never anything else.
-    pub fn unknown(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().filter(|(_, file)| file.good.is_none()).map(|(name, _)| name.as_str())
+    /// Files of which it is not known what they held before they were broken: as a whole, or in
+    /// an object whose resource is `held`.
+    pub fn unknown(&self, held: impl Fn(&Key) -> bool) -> Vec<&str> {
+        let lost = |it: &LeftOut| {
+            it.key.as_ref().is_some_and(|key| {
+                !self.objects.contains_key(key) && key.resource().is_some_and(|it| held(&it))
+            })
+        };
+        let files = self.files.iter();
+        files
+            .filter(|(_, file)| file.good.is_none() || file.left_out.iter().any(lost))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     fn problems_of(&self, name: &str, file: &File) -> Vec<SourceProblem> {

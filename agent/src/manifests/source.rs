@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{Contents, Directory, OWNER, pending::Pending, scan::scan, watch::Watch};
 use crate::{
+    model::Key,
     source_problem::SourceProblem,
     store::{Answer, Content, Digest, Gone, Handle, Mode, Readiness, SessionId, WriteError},
 };
@@ -157,19 +158,24 @@ impl Source {
         let status = self.handle.status().await?;
         let owner = status.owners.iter().find(|owner| owner.name == OWNER);
         let epoch = owner.map_or(0, |owner| owner.epoch);
-        let held = owner.is_some_and(|owner| owner.resources > 0);
-        if self.first && (held || status.readiness == Readiness::Holding) {
-            self.refuse_to_forget()?;
-        }
         let greeting = self.handle.open(OWNER.to_owned(), epoch, Mode::Replace).await??;
+        let held: BTreeSet<Key> = greeting.inventory.into_iter().map(|(key, _)| key).collect();
+        if self.first
+            && let Err(trouble) = self.refuse_to_forget(&held, &status.readiness)
+        {
+            self.handle.close(greeting.session);
+            return Err(trouble);
+        }
         self.session = Some(greeting.session);
         Ok(greeting.session)
     }
 
     /// A snapshot would remove what an earlier agent knew of files that are broken now.
-    fn refuse_to_forget(&self) -> Result<(), Trouble> {
-        let unknown: Vec<&str> = self.directory.unknown().collect();
-        if unknown.is_empty() {
+    fn refuse_to_forget(&self, held: &BTreeSet<Key>, readiness: &Readiness) -> Result<(), Trouble> {
+        // Tables of an earlier agent may hold anything.
+        let holding = *readiness == Readiness::Holding;
+        let unknown = self.directory.unknown(|key| holding || held.contains(key));
+        if unknown.is_empty() || (held.is_empty() && !holding) {
             return Ok(());
         }
         Err(Trouble::Told(vec![SourceProblem {

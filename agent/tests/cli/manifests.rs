@@ -194,6 +194,37 @@ fn a_directory_that_vanishes_keeps_its_objects_until_there_is_one_again() {
 fn after_a_start_nothing_is_removed_for_a_file_that_is_broken() {
     let manifests = Manifests::new();
     manifests.put("pods.yaml", &pod("web-0", "10.0.0.1"));
+    manifests.put("policy.yaml", POLICY);
+    let server = Server::following(&manifests.path());
+    ready(&server);
+    manifests.put("policy.yaml", "a: [");
+    manifests.put("pods.yaml", &pod("web-0", "10.0.0.2"));
+    let server = server.rebooted(&manifests.path());
+    let status = server.until(&["status"], |said| said.contains("PROBLEMS"));
+    says(&status, &["policy.yaml:", "all that was held before the start holds", "ready      no"]);
+    says(&server.yaml("policies"), &["networkpolicy/shop/web"]);
+    says(&server.yaml("workloads"), &["10.0.0.1"]);
+    manifests.put("policy.yaml", POLICY);
+    ready(&server);
+    says(&server.yaml("workloads"), &["10.0.0.2"]);
+
+    // The same for an object that cannot be read, if something is held of it.
+    let unreadable = |name: &str| pod(name, "10.0.0.3").replace("nodeName: node-a", "nodeName: []");
+    manifests.put("pods.yaml", &unreadable("web-0"));
+    let server = server.rebooted(&manifests.path());
+    let status = server.until(&["status"], |said| said.contains("all that was held before"));
+    says(&status, &["held before they were broken is not known: pods.yaml"]);
+    says(&server.yaml("workloads"), &["10.0.0.2"]);
+    manifests.put("pods.yaml", &unreadable("web-1"));
+    let status = ready(&server);
+    says(&status, &["Pod \"shop/web-1\", spec.nodeName", "left out"]);
+    assert_eq!(server.yaml("workloads"), "");
+}
+
+#[test]
+fn without_its_state_nothing_is_replaced_for_a_file_that_is_broken() {
+    let manifests = Manifests::new();
+    manifests.put("pods.yaml", &pod("web-0", "10.0.0.1"));
     manifests.put("policy.yaml", "a: [");
     let server = Server::holding_and_following(&manifests.path());
     let status = server.until(&["status"], |said| said.contains("PROBLEMS"));

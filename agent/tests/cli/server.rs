@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -25,43 +26,65 @@ pub const NODE: &str = "node-a";
 
 pub struct Server {
     directory: tempfile::TempDir,
+    saved: Arc<Mutex<Option<State>>>,
     _runtime: Runtime,
+}
+
+/// What a server begins with.
+#[derive(Default)]
+struct Beginning {
+    tables: MemoryTables,
+    saved: Option<State>,
+    limits: Limits,
+    /// A directory of manifests.
+    followed: Option<PathBuf>,
 }
 
 impl Server {
     pub fn start() -> Self {
-        Self::over(MemoryTables::new(), None, Limits::default())
+        Self::begin(Beginning::default())
     }
 
     /// An agent that follows a directory of manifests.
     pub fn following(manifests: &Path) -> Self {
-        Self::over(MemoryTables::new(), Some(manifests), Limits::default())
+        Self::following_within(manifests, Limits::default())
     }
 
     /// The same, whose store takes no more than this.
     pub fn following_within(manifests: &Path, limits: Limits) -> Self {
-        Self::over(MemoryTables::new(), Some(manifests), limits)
+        let followed = Some(manifests.to_owned());
+        Self::begin(Beginning { limits, followed, ..Beginning::default() })
     }
 
     /// An agent whose predecessor committed something and lost its state.
     pub fn holding() -> Self {
-        Self::over(held_tables(), None, Limits::default())
+        Self::begin(Beginning { tables: held_tables(), ..Beginning::default() })
     }
 
     /// The same as [`Self::following`], with a predecessor as that of [`Self::holding`].
     pub fn holding_and_following(manifests: &Path) -> Self {
-        Self::over(held_tables(), Some(manifests), Limits::default())
+        let followed = Some(manifests.to_owned());
+        Self::begin(Beginning { tables: held_tables(), followed, ..Beginning::default() })
     }
 
-    fn over(tables: MemoryTables, followed: Option<&Path>, limits: Limits) -> Self {
+    /// Ends it, and starts one that follows a directory, as after a reboot.
+    pub fn rebooted(self, manifests: &Path) -> Self {
+        let saved = self.saved.lock().unwrap().clone();
+        let followed = Some(manifests.to_owned());
+        Self::begin(Beginning { saved, followed, ..Beginning::default() })
+    }
+
+    fn begin(Beginning { tables, saved, limits, followed }: Beginning) -> Self {
+        let saving = Arc::new(Mutex::new(None));
+        let save = Arc::clone(&saving);
         let parts = Parts {
             node: NODE.into(),
             limits,
             compiler: Box::new(Compiler::new(NODE.into(), compile::Limits::default())),
             dataplane: Box::new(Shown(tables)),
-            save: Box::new(Nowhere),
+            save: Box::new(Kept(save)),
         };
-        let mut store = Store::start(parts, None);
+        let mut store = Store::start(parts, saved);
         if followed.is_some() {
             store.await_snapshot(manifests::OWNER);
         }
@@ -73,11 +96,11 @@ impl Server {
             UnixListener::bind(directory.path().join(SOCKET)).unwrap()
         };
         if let Some(followed) = followed {
-            runtime.spawn(manifests::run(followed.to_owned(), handle.clone()));
+            runtime.spawn(manifests::run(followed, handle.clone()));
         }
         let options = grpc::Options::default();
         runtime.spawn(grpc::serve(listener, handle, options, std::future::pending()));
-        Self { directory, _runtime: runtime }
+        Self { directory, saved: saving, _runtime: runtime }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -118,11 +141,12 @@ impl Server {
     }
 }
 
-/// Saves nothing.
-struct Nowhere;
+/// Saves for the next agent of the same test.
+struct Kept(Arc<Mutex<Option<State>>>);
 
-impl Save for Nowhere {
-    fn save(&mut self, _: &State, _: Option<&Change>) -> io::Result<()> {
+impl Save for Kept {
+    fn save(&mut self, state: &State, _: Option<&Change>) -> io::Result<()> {
+        *self.0.lock().unwrap() = Some(state.clone());
         Ok(())
     }
 }

@@ -113,10 +113,10 @@ fn a_broken_file_keeps_its_last_good_objects_and_the_others_go_on() {
 fn a_file_that_was_never_good_is_known_as_such() {
     let mut directory = Directory::default();
     directory.update(contents(&[("1.yaml", "a: ["), ("2.yaml", "")]));
-    assert_eq!(directory.unknown().collect::<Vec<_>>(), ["1.yaml"]);
+    assert_eq!(directory.unknown(|_| false), ["1.yaml"]);
     assert!(said(&directory)[0].ends_with("(nothing of the file holds)"));
     directory.update(contents(&[("1.yaml", ""), ("2.yaml", "")]));
-    assert_eq!(directory.unknown().count(), 0);
+    assert!(directory.unknown(|_| true).is_empty());
 }
 
 #[test]
@@ -126,6 +126,9 @@ fn an_object_that_cannot_be_read_keeps_its_form_and_the_rest_goes_on() {
     let text = [wrong.clone(), pod("b", "10.0.0.2")].concat();
     directory.update(contents(&[("1.yaml", &text)]));
     assert_eq!(workloads(&directory), ["shop/b"], "it never had another form");
+    let web = Key { kind: Kind::Workload, name: "shop/a".to_owned() };
+    assert_eq!(directory.unknown(|key| *key == web), ["1.yaml"]);
+    assert!(directory.unknown(|_| false).is_empty());
     let [problem] = &directory.problems()[..] else { panic!() };
     assert_eq!((problem.file.as_str(), problem.line), ("1.yaml", 5));
     assert_eq!(
