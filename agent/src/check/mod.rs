@@ -17,9 +17,10 @@ use abi::reason::PassReason;
 
 pub use cluster::{Cluster, Objects};
 use cluster::{End, Place};
-use frames::Traffic;
+use frames::{Traffic, first_packet};
 pub use matrix::{Matrix, Reachable, matrix};
-use node::{At, Node};
+use node::Node;
+pub use node::{At, Stop};
 pub use probe::{Answer, DecisionAt, Probe, Verdict};
 pub use reach::Reach;
 
@@ -27,6 +28,7 @@ use crate::{
     compile::{Connection, Direction, explain},
     model::{Protocol, Tier},
     refusal::Refusal,
+    simulate::Frame,
 };
 
 /// Why there is no answer.
@@ -48,12 +50,14 @@ pub struct Checker {
     nodes: BTreeMap<String, Node>,
 }
 
-/// A connection between two addresses.
-#[derive(Debug, Clone, Copy)]
-struct Pair {
-    source: IpAddr,
-    destination: IpAddr,
+/// A connection that a probe tries to open.
+struct Attempt {
+    source: (IpAddr, Place),
+    destination: (IpAddr, Place),
     traffic: Traffic,
+    /// The first packet, and the hooks that judge it, in order.
+    packet: Frame,
+    way: Vec<Stop>,
 }
 
 impl Checker {
@@ -67,19 +71,24 @@ impl Checker {
 
     /// Answers one probe.
     pub fn answer(&mut self, probe: &Probe) -> Result<Answer, CheckError> {
-        let wrong = |field, reason| CheckError::Probe { id: probe.id.clone(), field, reason };
-        let source = self.cluster.end(&probe.source).map_err(|it| wrong("source", it))?;
-        let destination =
-            self.cluster.end(&probe.destination).map_err(|it| wrong("destination", it))?;
-        let traffic = Traffic::new(&probe.protocol, probe.port)
-            .map_err(|reason| wrong("protocol", reason))?;
-        let pair = common_family(&source, &destination).ok_or_else(|| {
-            wrong("destination", format!("no address of a family that {} has", probe.source))
-        })?;
-        let pair = Pair { source: pair.0, destination: pair.1, traffic };
-        let mut answer = self.judge(pair, &source.place, &destination.place)?;
-        answer.id.clone_from(&probe.id);
+        let attempt = self.attempt(probe)?;
+        let mut answer = Answer {
+            id: probe.id.clone(),
+            verdict: Verdict::Pass,
+            backends: None,
+            snat: None,
+            decisions: Vec::new(),
+            reason: None,
+        };
+        self.judge(&mut answer, &attempt)?;
+        self.explain(&mut answer, &attempt);
         Ok(answer)
+    }
+
+    /// The first packet of a probe's connection, and the hooks that judge it, in order.
+    pub fn way(&self, probe: &Probe) -> Result<(Frame, Vec<Stop>), CheckError> {
+        let Attempt { packet, way, .. } = self.attempt(probe)?;
+        Ok((packet, way))
     }
 
     /// What a pod may open towards another by its own address; `None` where they share no address
@@ -113,26 +122,30 @@ impl Checker {
         Ok(egress.zip(ingress).map(|(egress, ingress)| egress.and(&ingress)))
     }
 
+    fn attempt(&self, probe: &Probe) -> Result<Attempt, CheckError> {
+        let wrong = |field, reason| CheckError::Probe { id: probe.id.clone(), field, reason };
+        let source = self.cluster.end(&probe.source).map_err(|it| wrong("source", it))?;
+        let destination =
+            self.cluster.end(&probe.destination).map_err(|it| wrong("destination", it))?;
+        let traffic = Traffic::new(&probe.protocol, probe.port)
+            .map_err(|reason| wrong("protocol", reason))?;
+        let addresses = common_family(&source, &destination);
+        let packet =
+            addresses.and_then(|(from, to)| Some((from, to, first_packet(from, to, traffic)?)));
+        let (from, to, packet) = packet.ok_or_else(|| {
+            wrong("destination", format!("no address of a family that {} has", probe.source))
+        })?;
+        let way = way(&source.place, &destination.place);
+        let (source, destination) = ((from, source.place), (to, destination.place));
+        Ok(Attempt { source, destination, traffic, packet, way })
+    }
+
     /// Sends the first packet through every hook on its way.
-    fn judge(
-        &mut self,
-        pair: Pair,
-        source: &Place,
-        destination: &Place,
-    ) -> Result<Answer, CheckError> {
-        let mut answer = Answer {
-            id: String::new(),
-            verdict: Verdict::Pass,
-            backends: None,
-            snat: None,
-            decisions: Vec::new(),
-            reason: None,
-        };
-        let way = way(source, destination);
-        for (node, at) in &way {
+    fn judge(&mut self, answer: &mut Answer, attempt: &Attempt) -> Result<(), CheckError> {
+        for Stop { node, at } in &attempt.way {
             self.compile(node)?;
-            if let Some(node) = self.nodes.get(*node) {
-                match node.judge(*at, pair.source, pair.destination, pair.traffic) {
+            if let Some(node) = self.nodes.get(node) {
+                match node.judge(at, &attempt.packet) {
                     datapath::Verdict::Drop(reason) => {
                         answer.verdict = Verdict::Drop;
                         answer.reason = Some(reason.name());
@@ -146,13 +159,12 @@ impl Checker {
                 }
             }
         }
-        for (node, _) in way {
-            if let Some(node) = self.nodes.get(node) {
+        for stop in &attempt.way {
+            if let Some(node) = self.nodes.get(&stop.node) {
                 node.forget_flows();
             }
         }
-        self.explain(&mut answer, pair, source, destination);
-        Ok(answer)
+        Ok(())
     }
 
     fn compile(&mut self, name: &str) -> Result<(), CheckError> {
@@ -167,7 +179,9 @@ impl Checker {
 
     /// Names what decided at the ends. An end that allows is not asked further: the other end's
     /// denial is what matters, and is named too.
-    fn explain(&self, answer: &mut Answer, pair: Pair, source: &Place, destination: &Place) {
+    fn explain(&self, answer: &mut Answer, attempt: &Attempt) {
+        let Attempt { source: (from, source), destination: (to, destination), traffic, .. } =
+            attempt;
         if source == destination {
             return;
         }
@@ -175,14 +189,11 @@ impl Checker {
             home(destination) == Some(node)
                 && (matches!(source, Place::Node(_)) || matches!(destination, Place::Node(_)))
         });
-        let ends = [
-            (source, Direction::Egress, pair.destination),
-            (destination, Direction::Ingress, pair.source),
-        ];
+        let ends = [(source, Direction::Egress, *to), (destination, Direction::Ingress, *from)];
         for (place, direction, peer) in ends {
             let Place::Workload { name, .. } = place else { continue };
             let Some(workload) = self.cluster.world.workloads.get(name) else { continue };
-            let traffic = protocol(pair.traffic);
+            let traffic = protocol(*traffic);
             let connection = Connection { peer, traffic, exempt };
             let decision = explain(&self.cluster.world, workload, direction, connection);
             let denied = !decision.allowed;
@@ -206,16 +217,17 @@ impl Checker {
 
 /// Every hook that judges a first packet, by node. What a node's own stack sends to other
 /// machines is nobody's to judge there.
-fn way<'p>(source: &'p Place, destination: &'p Place) -> Vec<(&'p str, At<'p>)> {
+fn way(source: &Place, destination: &Place) -> Vec<Stop> {
+    let stop = |node: &String, at| Stop { node: node.clone(), at };
     let mut way = Vec::new();
     if let Place::Workload { name, node } = source {
-        way.push((node.as_str(), At::From(name)));
+        way.push(stop(node, At::From(name.clone())));
     }
     if let Place::Workload { name, node } = destination {
         if home(source) != Some(node) {
-            way.push((node, At::Uplink));
+            way.push(stop(node, At::Uplink));
         }
-        way.push((node, At::To(name)));
+        way.push(stop(node, At::To(name.clone())));
     }
     way
 }

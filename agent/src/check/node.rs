@@ -6,16 +6,13 @@ use datapath::{Hook, Verdict};
 
 use abi::{record::Endpoint, table::Table};
 
-use super::{
-    Reach,
-    frames::{Traffic, first_packet},
-};
+use super::Reach;
 use crate::{
     compile::{self, Compiler, Direction},
     image::Image,
     model::World,
     refusal::Refusal,
-    simulate::{self, SimulatedTables},
+    simulate::{self, Frame, SimulatedTables},
 };
 
 /// The index of every uplink.
@@ -29,12 +26,39 @@ pub struct Node {
     endpoints: BTreeMap<String, u16>,
 }
 
+/// A hook of a node that judges a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    pub node: String,
+    pub at: At,
+}
+
 /// Where a packet shows up on a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At<'w> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
     Uplink,
-    From(&'w str),
-    To(&'w str),
+    /// From a workload.
+    From(String),
+    /// To a workload.
+    To(String),
+}
+
+impl At {
+    pub const fn hook(&self) -> Hook {
+        match self {
+            Self::Uplink => Hook::UplinkIngress,
+            Self::From(_) => Hook::WorkloadIngress,
+            Self::To(_) => Hook::WorkloadEgress,
+        }
+    }
+
+    /// The workload whose port it is.
+    pub fn workload(&self) -> Option<&str> {
+        match self {
+            Self::Uplink => None,
+            Self::From(workload) | Self::To(workload) => Some(workload),
+        }
+    }
 }
 
 impl Node {
@@ -63,26 +87,12 @@ impl Node {
         Some(Reach::of_row(&self.image, row, self.tables.class(peer)?))
     }
 
-    /// What the programs say of the first packet of a connection, at one of their hooks.
-    pub fn judge(
-        &self,
-        at: At<'_>,
-        source: IpAddr,
-        destination: IpAddr,
-        traffic: Traffic,
-    ) -> Verdict {
-        let port = |workload| {
+    /// What the programs say of a packet at one of their hooks.
+    pub fn judge(&self, at: &At, packet: &Frame) -> Verdict {
+        let interface = at.workload().map_or(UPLINK, |workload| {
             let endpoint = self.endpoints.get(workload).copied().unwrap_or_default();
             SimulatedTables::interface(endpoint)
-        };
-        let (hook, interface) = match at {
-            At::Uplink => (Hook::UplinkIngress, UPLINK),
-            At::From(workload) => (Hook::WorkloadIngress, port(workload)),
-            At::To(workload) => (Hook::WorkloadEgress, port(workload)),
-        };
-        match first_packet(source, destination, traffic) {
-            Some(mut frame) => simulate::send(&self.tables, hook, interface, &mut frame),
-            None => Verdict::Pass(abi::reason::PassReason::NotOurs),
-        }
+        });
+        simulate::send(&self.tables, at.hook(), interface, &mut packet.clone())
     }
 }

@@ -95,4 +95,5 @@ impl Case {
     }
 }
 
-const UPLINK: &str = "uplink0";
+/// The interface of the uplink.
+pub(super) const UPLINK: &str = "uplink0";

@@ -40,7 +40,7 @@ pub const INTERFACES: [&str; 4] = ["uplink0", "zg-web", "zg-shop", "zg-batch"];
 /// however the process ends.
 pub struct Programs {
     netns: Netns,
-    interfaces: BTreeMap<&'static str, u32>,
+    interfaces: BTreeMap<String, u32>,
     loaded: Loaded,
     ports: Ports,
     next_hops: NextHops,
@@ -65,13 +65,15 @@ impl Programs {
     fn load() -> Result<Self> {
         let name = names::unique();
         let netns = Netns::create(&name)?;
-        let pairs = INTERFACES.iter().enumerate();
+        let ports = (0..IDS).map(|endpoint| format!("{PORT}{endpoint}"));
+        let names: Vec<_> = INTERFACES.into_iter().map(str::to_owned).chain(ports).collect();
+        let pairs = names.iter().enumerate();
         let lines: Vec<_> =
             pairs.map(|(n, name)| format!("link add {name} type veth peer name far{n}")).collect();
         netns.ip(&lines)?;
         let interfaces = netns.run(|| {
-            let index = |name| anyhow::Ok((name, if_nametoindex(name)?));
-            INTERFACES.into_iter().map(index).collect::<Result<_>>()
+            let index = |name: String| anyhow::Ok((name.clone(), if_nametoindex(name.as_str())?));
+            names.into_iter().map(index).collect::<Result<_>>()
         })?;
         netns.unname();
 
@@ -90,7 +92,7 @@ impl Programs {
     fn open(
         config: &KernelConfig,
         netns: Netns,
-        interfaces: BTreeMap<&'static str, u32>,
+        interfaces: BTreeMap<String, u32>,
     ) -> Result<Self> {
         let loaded = Loaded::load(config)?;
         let maps = config.maps();
@@ -109,14 +111,21 @@ impl Programs {
 
     /// The index of one of [`INTERFACES`].
     pub fn interface(&self, name: &str) -> u32 {
-        *self.interfaces.get(name).unwrap_or_else(|| panic!("no {name:?} in {INTERFACES:?}"))
+        let known = self.interfaces.get(name);
+        *known.unwrap_or_else(|| panic!("no {name:?} in {:?}", self.interfaces))
+    }
+
+    /// The index of an interface for an endpoint whose own has no name here.
+    pub fn spare_interface(&self, endpoint: u16) -> u32 {
+        self.interface(&format!("{PORT}{endpoint}"))
+    }
+
+    /// Says where a local endpoint's port is.
+    pub fn plug(&self, endpoint: u16, interface: u32) {
+        self.ports.write(endpoint, &Port { interface, mtu: 1500, ..Port::default() });
     }
 
     pub fn commit(&mut self, image: &Image) -> Result<()> {
-        for (endpoint, port) in &image.ports {
-            let interface = self.interface(&port.interface);
-            self.ports.write(*endpoint, &Port { interface, mtu: 1500, ..Port::default() });
-        }
         self.loaded.tables.commit(image, Stamp::default())?;
         Ok(())
     }
@@ -156,17 +165,23 @@ impl Programs {
     }
 
     /// Back to maps that nothing was committed to.
-    fn forget(&mut self) -> Result<()> {
+    pub fn forget(&mut self) -> Result<()> {
         let maps = self.loaded.tables.backing();
         maps.initialise(&Control { generation: 0, ..maps.control() });
         for id in 0..IDS {
             self.ports.write(id, &Port::default());
             self.next_hops.clear(id.into());
         }
+        self.forget_flows()?;
+        self.join_tail_calls()
+    }
+
+    /// Ends every flow.
+    pub fn forget_flows(&self) -> Result<()> {
         // With no time to live, everything goes.
         let later = self.loaded.jiffies.now()?.wrapping_add(1000);
         self.flows.age(later, &Timeouts::default());
-        self.join_tail_calls()
+        Ok(())
     }
 
     fn join_tail_calls(&self) -> Result<()> {
@@ -198,6 +213,9 @@ const TC_TAIL: [&str; TC_SLOTS as usize] = [
     "workload_egress_miss4",
     "workload_egress_miss6",
 ];
+
+/// How the interfaces of endpoints without a name are called, by endpoint.
+const PORT: &str = "port";
 
 /// Endpoints and next hops that a test's world may have.
 const IDS: u16 = 16;

@@ -4,16 +4,21 @@
 //! agent's own commits, and in memory. Every packet of a [`Case`] goes through both; verdict,
 //! counters and the packet that comes out have to be what the case says, and the same.
 //!
+//! A [`StandIn`] runs the kernel's programs alone, with the tables of any cluster's nodes.
+//!
 //! What a test run cannot show: where a redirect leads, partial checksums, frames below 14 bytes.
 
 mod case;
 mod kernel;
 mod node;
 mod run;
+mod stand_in;
+mod verdict;
 mod world;
 
 pub use self::{
     case::Case,
     node::Node,
+    stand_in::StandIn,
     world::{Places, Worlds, admit, backend, service},
 };

@@ -2,11 +2,8 @@
 
 use std::{net::IpAddr, sync::MutexGuard};
 
-use abi::{
-    next_hop::NextHop,
-    reason::{DropReason, PassReason},
-};
-use datapath::{Hook, Verdict};
+use abi::{next_hop::NextHop, reason::DropReason};
+use datapath::Verdict;
 use zonegate::{
     compile::{Compiler, Limits},
     image::Image,
@@ -14,7 +11,12 @@ use zonegate::{
     simulate::{self, Frame, SimulatedTables},
 };
 
-use super::{case::Case, kernel::Programs, world::HERE};
+use super::{
+    case::Case,
+    kernel::Programs,
+    verdict::{action, counters},
+    world::HERE,
+};
 use crate::packet::{assert_packet_eq, summary, verify_checksums};
 
 /// The node whose programs are run; one exists at a time.
@@ -48,7 +50,9 @@ impl Node {
         self.programs.commit(&self.image).expect("committing");
         self.simulated.commit(&self.image);
         for (endpoint, port) in &self.image.ports {
-            self.simulated.set_interface(*endpoint, self.programs.interface(&port.interface));
+            let interface = self.programs.interface(&port.interface);
+            self.programs.plug(*endpoint, interface);
+            self.simulated.set_interface(*endpoint, interface);
         }
     }
 
@@ -146,34 +150,5 @@ impl Node {
         let verdict = Verdict::Drop(reason);
         let wanted = (action(case.hook, verdict), counters(verdict));
         assert_eq!((did, counted), wanted, "{}", case.what);
-    }
-}
-
-/// What a program returns for a verdict (`enum xdp_action`, `TC_ACT_*` and `TCX_NEXT`).
-#[expect(clippy::match_same_arms, reason = "the numbers of XDP and tc have nothing in common")]
-const fn action(hook: Hook, verdict: Verdict) -> i32 {
-    match (hook, verdict) {
-        (Hook::UplinkIngress, Verdict::Drop(_)) => 1,
-        (Hook::UplinkIngress, Verdict::Pass(_)) => 2,
-        (Hook::UplinkIngress, Verdict::Transmit(_)) => 3,
-        (Hook::UplinkIngress, Verdict::Redirect(..)) => 4,
-        (_, Verdict::Pass(_)) => -1,
-        (_, Verdict::Drop(_)) => 2,
-        (_, Verdict::Transmit(_) | Verdict::Redirect(..)) => 7,
-        (_, Verdict::Miss) => panic!("a miss is nothing to expect"),
-    }
-}
-
-/// The counters that a verdict moves, in the order of their numbers.
-fn counters(verdict: Verdict) -> Vec<(&'static str, u64)> {
-    match verdict {
-        Verdict::Pass(reason) => vec![(reason.name(), 1)],
-        Verdict::Drop(reason) => vec![(reason.name(), 1)],
-        Verdict::Transmit(reason) | Verdict::Redirect(_, reason) => {
-            let mut reasons = [reason, PassReason::Forwarded];
-            reasons.sort_unstable();
-            reasons.map(|reason| (reason.name(), 1)).to_vec()
-        }
-        Verdict::Miss => Vec::new(),
     }
 }

@@ -1,51 +1,23 @@
-//! Worlds with expected answers: Kubernetes' own cases and others, asked of `zonegate check`.
-//!
-//! The files are in `tests/cases`, or in the directory that `ZONEGATE_CASES` names. Each is a list
-//! of worlds: `{name, family, objects, probes, expect}`, answers by probe.
+//! Worlds with expected answers, asked of `zonegate check`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
-use zonegate::check::{Checker, Cluster, Probe};
-
-#[derive(Deserialize)]
-struct World {
-    name: String,
-    family: String,
-    objects: Vec<Value>,
-    probes: Vec<Probe>,
-    expect: BTreeMap<String, Expected>,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    verdict: String,
-    backends: Option<std::collections::BTreeSet<String>>,
-    snat: Option<bool>,
-}
+use testbed::cases::{self, World};
+use zonegate::check::{Checker, Cluster};
 
 /// Right answers and all, by family.
 type Score = BTreeMap<String, (usize, usize)>;
 
 #[test]
 fn every_world_gets_the_expected_answers() {
-    let directory = env::var_os("ZONEGATE_CASES").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cases"),
-        PathBuf::from,
-    );
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
+    let files = cases::files().unwrap();
     assert!(!files.is_empty(), "no cases");
     let mut score = Score::new();
     let mut wrong = Vec::new();
     for file in files {
-        let worlds: Vec<World> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        for world in worlds {
+        for world in cases::worlds(&file).unwrap() {
             ask(&world, &mut score, &mut wrong);
         }
     }
@@ -65,12 +37,8 @@ fn ask(world: &World, score: &mut Score, wrong: &mut Vec<String>) {
         let complaint = match &answer {
             Err(error) => Some(error.to_string()),
             Ok(answer) => {
-                let verdict = format!("{:?}", answer.verdict).to_lowercase();
-                let same_verdict = match expected.verdict.as_str() {
-                    "not_translated" => verdict != "forward" && answer.backends.is_none(),
-                    expected => verdict == expected,
-                };
-                let same = same_verdict
+                let same = expected.is(answer.verdict)
+                    && (expected.verdict != "not_translated" || answer.backends.is_none())
                     && expected
                         .backends
                         .as_ref()
