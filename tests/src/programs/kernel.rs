@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     os::fd::{AsFd, AsRawFd},
-    path::Path,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -25,11 +23,11 @@ use zonegate::{
     maps::{Backing, Counters, FlowTables, KernelMaps, NextHops, Ports},
 };
 
-use super::run::{self, Run};
-use crate::{
-    names,
-    netns::{self, Netns},
+use super::{
+    pins::Pins,
+    run::{self, Run},
 };
+use crate::{names, netns::Netns};
 
 /// The interfaces that hooks can be on.
 pub const INTERFACES: [&str; 4] = ["uplink0", "zg-web", "zg-shop", "zg-batch"];
@@ -63,8 +61,7 @@ impl Programs {
     }
 
     fn load() -> Result<Self> {
-        let name = names::unique();
-        let netns = Netns::create(&name)?;
+        let netns = Netns::create(&names::unique())?;
         let ports = (0..IDS).map(|endpoint| format!("{PORT}{endpoint}"));
         let names: Vec<_> = INTERFACES.into_iter().map(str::to_owned).chain(ports).collect();
         let pairs = names.iter().enumerate();
@@ -77,16 +74,14 @@ impl Programs {
         })?;
         netns.unname();
 
-        let bpffs = Path::new(netns::BPFFS).join(name);
+        let pins = Pins::new();
         let config = KernelConfig {
-            bpffs: bpffs.clone(),
+            bpffs: pins.path().to_owned(),
             flow4_buckets: BUCKETS,
             flow6_buckets: BUCKETS,
             ..KernelConfig::default()
         };
-        let programs = Self::open(&config, netns, interfaces);
-        fs::remove_dir_all(&bpffs).with_context(|| format!("removing {}", bpffs.display()))?;
-        programs
+        Self::open(&config, netns, interfaces)
     }
 
     fn open(

@@ -11,6 +11,7 @@
 mod case;
 mod kernel;
 mod node;
+mod pins;
 mod run;
 mod stand_in;
 mod verdict;
@@ -19,6 +20,7 @@ mod world;
 pub use self::{
     case::Case,
     node::Node,
+    pins::Pins,
     stand_in::StandIn,
     world::{Places, Worlds, admit, backend, service},
 };
