@@ -7,7 +7,8 @@ use std::{
 };
 
 use abi::{
-    control::{Control, Timeouts},
+    control::Control,
+    flow::{WORDS4, WORDS6, tag},
     next_hop::NextHop,
     port::Port,
     tail::{TC_MAP, TC_SLOTS, XDP_MAP, XDP_SLOTS},
@@ -20,7 +21,7 @@ use zonegate::{
     dataplane::Stamp,
     image::Image,
     loader::{KernelConfig, Loaded},
-    maps::{Backing, Counters, FlowTables, KernelMaps, NextHops, Ports},
+    maps::{Backing, Counters, FlowTables, KernelMaps, Mapping, NextHops, Ports},
 };
 
 use super::{
@@ -167,16 +168,33 @@ impl Programs {
             self.ports.write(id, &Port::default());
             self.next_hops.clear(id.into());
         }
-        self.forget_flows()?;
+        self.forget_flows();
         self.join_tail_calls()
     }
 
-    /// Ends every flow.
-    pub fn forget_flows(&self) -> Result<()> {
-        // With no time to live, everything goes.
-        let later = self.loaded.jiffies.now()?.wrapping_add(1000);
-        self.flows.age(later, &Timeouts::default());
-        Ok(())
+    /// Ends every flow, and gives back what [`Self::claim_flow_tables`] took.
+    pub fn forget_flows(&self) {
+        for (table, tag) in self.flow_tags() {
+            table.store(tag, 0);
+        }
+    }
+
+    /// Leaves no entry to new flows, as if other processors were busy with every free one.
+    pub fn claim_flow_tables(&self) {
+        for (table, tag) in self.flow_tags() {
+            if table.load(tag) & tag::STATE == tag::FREE {
+                table.store(tag, tag::CLAIMED);
+            }
+        }
+    }
+
+    /// Where the tags of all entries are.
+    fn flow_tags(&self) -> impl Iterator<Item = (&Mapping, usize)> {
+        let tables = [(&self.flows.v4.entries, WORDS4), (&self.flows.v6.entries, WORDS6)];
+        let tags = |(table, words): (_, usize)| {
+            (0..Mapping::words(table).len()).step_by(words).map(move |tag| (table, tag))
+        };
+        tables.into_iter().flat_map(tags)
     }
 
     fn join_tail_calls(&self) -> Result<()> {

@@ -6,6 +6,8 @@
 mod addresses;
 mod connections;
 mod extensions;
+mod fragments;
+mod full;
 mod icmp;
 mod machinery;
 mod parse;

@@ -66,7 +66,7 @@ reasons! {
         TooManyVlanTags = 68 "too_many_vlan_tags",
         /// An IPv6 extension-header chain longer than the walk.
         ExtensionChain = 69 "extension_chain",
-        /// A later fragment whose first was not seen or not let through.
+        /// A later fragment whose first was not seen or not let through, or an ICMP error in fragments.
         Fragment = 70 "fragment_denied",
         /// Loopback, multicast or unspecified source, or loopback destination.
         Martian = 71 "martian",

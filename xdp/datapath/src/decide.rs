@@ -341,7 +341,8 @@ fn check_addresses<A: Address, T: Tables>(
 }
 
 /// An ICMP error passes if it is about a flow that is known (RFC 5927, ABUSE: never by address
-/// alone), or is none of our business.
+/// alone), or is none of our business. One in fragments does not: no sender makes any (RFC 1812,
+/// 4.3.2.3; RFC 4443, 2.4), and nothing would lead the rest after the first.
 #[inline(never)]
 fn related<A: Address, P: Packet, T: Tables>(
     packet: &P,
@@ -353,6 +354,9 @@ fn related<A: Address, P: Packet, T: Tables>(
         return Ok(PassReason::NotOurs);
     }
     check_addresses(&parsed.tuple, ends, context)?;
+    if parsed.first_fragment {
+        return Err(DropReason::Fragment);
+    }
     let quote = parsed.transport + QUOTE;
     let quoted = parse::quoted::<A, P>(packet, quote).ok_or(DropReason::UnrelatedIcmpError)?;
     if table::locate(context, &quoted).is_some()

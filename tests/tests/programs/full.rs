@@ -1,0 +1,81 @@
+//! Flow tables without room, and floods that try to take it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use abi::reason::{DropReason, PassReason};
+use testbed::{
+    packet,
+    programs::{Case, Node, Places, Worlds, admit},
+};
+
+const FULL: DropReason = DropReason::FlowTableFull;
+const NEW: PassReason = PassReason::NewFlow;
+const ESTABLISHED: PassReason = PassReason::Established;
+
+fn at(address: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(address, port)
+}
+
+#[test]
+fn abuse_24_without_room_new_flows_are_dropped_and_known_ones_go_on() {
+    for places in Places::both() {
+        let node = Node::of(&Worlds::plain());
+        let (client, server) = (at(places.web, 4000), at(places.pod, 443));
+        let (there, back) = (packet::udp(client, server), packet::udp(server, client));
+        node.check_all([
+            Case::from("web", "open", &there).passes(NEW),
+            Case::from_wire("answer", &back).passes(ESTABLISHED),
+        ]);
+        node.claim_flow_tables();
+        let other = at(places.pod, 444);
+        for case in [
+            Case::from("web", "known", &there).passes(ESTABLISHED),
+            Case::from_wire("known, back", &back).passes(ESTABLISHED),
+            Case::from("web", "new", &packet::udp(client, other)).drops(FULL),
+            Case::from_wire("new", &packet::udp(other, client)).drops(FULL),
+            Case::from("web", "to a service", &packet::udp(client, at(places.vip, Places::DNS)))
+                .drops(FULL),
+            Case::from("web", "still known", &there).passes(ESTABLISHED),
+        ] {
+            node.check_in_kernel(&case);
+        }
+    }
+}
+
+#[test]
+fn abuse_05_without_room_for_their_datagram_fragments_are_dropped() {
+    for places in Places::both() {
+        let node = Node::of(&Worlds::with([admit("web", &["pod"], &[], &[80])]));
+        let (client, web) = (at(places.pod, 4000), at(places.web, 80));
+        node.check(Case::from_wire("open", &packet::tcp(client, web).syn()).passes(NEW));
+        node.claim_flow_tables();
+        let start = packet::tcp(client, web).payload([1; 28]).fragment(0, true);
+        let rest = packet::ip(client.ip(), web.ip(), 6).payload([1; 24]).fragment(48, false);
+        node.check_in_kernel(&Case::from_wire("first", &start).drops(FULL));
+        node.check_in_kernel(&Case::from_wire("rest", &rest).drops(DropReason::Fragment));
+    }
+}
+
+#[test]
+fn abuse_23_a_flood_of_new_flows_leaves_answered_ones_and_lets_others_in() {
+    let node = Node::of(&Worlds::plain());
+    for places in Places::both() {
+        let (client, shop) = (at(places.pod, 4000), at(places.shop, 443));
+        node.check_all([
+            Case::from_wire("open", &packet::tcp(client, shop).syn()).passes(NEW),
+            Case::from("shop", "answer", &packet::tcp(shop, client).syn_ack()).passes(ESTABLISHED),
+        ]);
+        // Four times as many as there are entries.
+        for port in 0..4096 {
+            let syn = packet::tcp(at(places.outsider, 10_000 + port), shop).syn();
+            node.check(Case::from_wire("flood", &syn).passes(NEW));
+        }
+        let late = at(places.pod, 4001);
+        node.check_all([
+            Case::from_wire("still there", &packet::tcp(client, shop)).passes(ESTABLISHED),
+            Case::from("shop", "and back", &packet::tcp(shop, client)).passes(ESTABLISHED),
+            Case::from_wire("another", &packet::tcp(late, shop).syn()).passes(NEW),
+            Case::from("shop", "answered", &packet::tcp(shop, late).syn_ack()).passes(ESTABLISHED),
+        ]);
+    }
+}
