@@ -7,7 +7,7 @@ use testbed::{
     packet::{self, PacketBuilder},
     programs::{Case, Node, Places, Worlds, admit, backend, service},
 };
-use zonegate::model::{Backend, Protocol, Resource};
+use zonegate::model::{AddressSet, Backend, Prefix, Protocol, Resource};
 
 const CLIENT: u16 = 4000;
 const ESTABLISHED: PassReason = PassReason::Established;
@@ -116,6 +116,53 @@ fn a_new_policy_cuts_live_flows_of_both_directions() {
             ]);
             node.commit(&Worlds::plain());
             node.check(Case::from("web", "allowed again", &there).passes(PassReason::NewFlow));
+        }
+    }
+}
+
+/// What was translated where it came in is known at the backend's port, also when only one
+/// direction, or none, was looked at since the tables changed.
+#[test]
+fn a_flow_through_a_service_goes_on_when_policy_changes_until_it_is_denied() {
+    let mut node = Node::of(&Worlds::plain());
+    for places in Places::both() {
+        let (vip, backend) =
+            (at(places.local_vip, Places::HTTP), at(places.shop, Places::HTTP_BACKEND));
+        for workload in [true, false] {
+            node.commit(&Worlds::plain());
+            let client = at(if workload { places.web } else { places.outsider }, CLIENT);
+            let entered = |packet: &PacketBuilder| match workload {
+                true => Case::from("web", "from a workload", packet),
+                false => Case::from_wire("from the wire", packet),
+            };
+            let (data, there) = (packet::tcp(client, vip), packet::tcp(client, backend));
+            let (syn, onward) = (data.clone().syn(), there.clone().syn());
+            node.check_all([
+                entered(&syn).passes(PassReason::NewFlow).becomes(&onward),
+                Case::to("shop", "SYN", &onward).passes(ESTABLISHED),
+            ]);
+            let set = AddressSet {
+                name: "client".to_owned(),
+                prefixes: vec![Prefix::host(client.ip())],
+                except: Vec::new(),
+            };
+            let client_at = |port| {
+                let policy = admit("shop", &["client"], &[], &[port]);
+                Worlds::with([Resource::AddressSet(set.clone()), policy])
+            };
+            node.commit(&client_at(Places::HTTP_BACKEND));
+            node.check_all([
+                entered(&data).passes(ESTABLISHED).becomes(&there),
+                Case::to("shop", "data", &there).passes(ESTABLISHED),
+            ]);
+            // The tables change between the two hooks.
+            node.commit(&Worlds::plain());
+            node.check(Case::to("shop", "on its way", &there).passes(ESTABLISHED));
+            node.commit(&client_at(1));
+            node.check_all([
+                Case::to("shop", "denied", &there).drops(DropReason::PolicyIngress),
+                entered(&data).drops(DropReason::PolicyIngress),
+            ]);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         table,
     },
     fragment,
-    hook::{Hook, Verdict, forward, is_judged, is_translated_earlier},
+    hook::{Hook, Verdict, forward, is_judged},
     parse::{self, Kind, Parsed, QUOTE, tcp},
     policy::{self, Shape},
     reject,
@@ -107,9 +107,7 @@ fn flow<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
-    // The fast path has asked this already, but of packets with extension headers.
-    if A::V6 && context.hook == Hook::WorkloadEgress && is_translated_earlier(context, &work.parsed)
-    {
+    if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
     let known = look_again(context, work)?;
@@ -130,6 +128,36 @@ fn flow<A: Address, P: Packet, T: Tables>(
         fragment::track(context, work)?;
     }
     Ok(send_on(packet, work, context, reason))
+}
+
+/// Like [`hook::is_translated_earlier`], of packets with extension headers as well, and of flows
+/// that were judged under other tables: the hook that translates looks at its own direction only.
+/// A flow that lost its permission is retired.
+///
+/// [`hook::is_translated_earlier`]: crate::hook::is_translated_earlier
+#[inline(never)]
+fn was_translated_earlier<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+) -> Result<bool, DropReason> {
+    let tuple = work.parsed.tuple;
+    let Some(found) = table::locate(context, &tuple.reversed()) else { return Ok(false) };
+    work.flow = found.hit.flow();
+    let Flow { epochs, target, .. } = work.flow;
+    if !found.hit.is_current() || !target.is_reply() || !target.is_translated() {
+        return Ok(false);
+    }
+    let ends = Ends::of(&tuple, context).ok_or(DropReason::MissingMap)?;
+    check_addresses(&tuple, ends, context)?;
+    let sum = context
+        .epoch(ends.source.endpoint(), ends.destination.endpoint())
+        .ok_or(DropReason::MissingMap)?;
+    if let Err(reason) = policy::judge(context, ends, &tuple, Shape::Translated) {
+        table::retire_pair(context, &found, &work.flow, tuple.protocol);
+        return Err(reason);
+    }
+    found.hit.set_epochs(epochs, direct(&ends, sum, target));
+    Ok(true)
 }
 
 /// Finds the entry, and does what the fast path does with it.
