@@ -120,6 +120,32 @@ fn a_new_policy_cuts_live_flows_of_both_directions() {
     }
 }
 
+/// A client may come to a backend from the same port by two addresses, one after the other.
+#[test]
+fn abuse_30_a_closed_flow_by_another_address_is_no_conflict() {
+    let others = Places::both().map(|it| it.lonely_vip);
+    let other = service("lonely-http", &others, Protocol::Tcp, Places::HTTP, on_pod(&[1]));
+    let node = Node::of(&Worlds::with(http(on_pod(&[1])).into_iter().chain(other)));
+    for places in Places::both() {
+        let (client, backend) = (at(places.web, CLIENT), at(places.pod, 1));
+        let [first, second] = [places.vip, places.lonely_vip].map(|it| at(it, Places::HTTP));
+        let syn = |vip| Case::from("web", "SYN", &packet::tcp(client, vip).syn());
+        let onward = packet::tcp(client, backend).syn();
+        let end = packet::tcp(backend, client).fin_ack();
+        node.check_all([
+            syn(first).passes(PassReason::NewFlow).becomes(&onward),
+            syn(second).drops(DropReason::FlowConflict),
+            Case::from_wire("closed", &end).passes(ESTABLISHED),
+            syn(second).passes(PassReason::NewFlow).becomes(&onward),
+            Case::from_wire("answer", &packet::tcp(backend, client).syn_ack()).passes(ESTABLISHED),
+            Case::to("web", "answer", &packet::tcp(backend, client).syn_ack())
+                .passes(ESTABLISHED)
+                .becomes(&packet::tcp(second, client).syn_ack()),
+            syn(first).drops(DropReason::FlowConflict),
+        ]);
+    }
+}
+
 /// What was translated where it came in is known at the backend's port, also when only one
 /// direction, or none, was looked at since the tables changed.
 #[test]

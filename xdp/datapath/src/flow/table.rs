@@ -53,6 +53,13 @@ pub fn open<A: Address, T: Tables>(
     let reply = match insert(context, mirrored, &work.key, &work.entry) {
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
+        Some(Inserted::Existing(_)) if retire_closed(context, work) => {
+            let mirrored = work.mirror(context.control.hash_key);
+            match insert(context, mirrored, &work.key, &work.entry) {
+                Some(Inserted::New(hit)) => hit,
+                _ => return Err(DropReason::FlowConflict),
+            }
+        }
         Some(Inserted::Existing(_)) => return Err(DropReason::FlowConflict),
         Some(Inserted::Full) => return Err(DropReason::FlowTableFull),
         None => return Err(DropReason::MissingMap),
@@ -66,6 +73,21 @@ pub fn open<A: Address, T: Tables>(
             Err(DropReason::FlowTableFull)
         }
     }
+}
+
+/// Frees another flow's pair that has the key of the replies of `work.flow`, if that connection
+/// is closed: the client has come to the same backend by another address of its services.
+#[inline(never)]
+fn retire_closed<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> bool {
+    let protocol = work.parsed.tuple.protocol;
+    let replies = work.flow.rewrite.tuple(protocol).reversed();
+    let Some(found) = locate(context, &replies) else { return false };
+    work.entry = found.hit.flow();
+    if work.entry.looks.state & (seen::FIN | seen::RST) == 0 {
+        return false;
+    }
+    retire_pair(context, &found, &work.entry, protocol);
+    true
 }
 
 /// Inserts one entry. Out of line for the sake of the kernel's stack.
