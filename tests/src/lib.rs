@@ -12,6 +12,7 @@ pub mod agent;
 pub mod bed;
 pub mod capture;
 pub mod cases;
+pub mod foreign;
 pub mod netns;
 pub mod packet;
 pub mod programs;
@@ -19,6 +20,7 @@ pub mod traffic;
 pub mod world;
 
 mod names;
+mod wait;
 
 /// Prints what a test measured past the harness, which keeps to itself what passing tests print.
 pub fn report(text: &str) {

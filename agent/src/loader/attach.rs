@@ -53,14 +53,21 @@ impl Attacher {
         &mut self.set.ebpf
     }
 
-    /// Attaches all programs of a role to an interface; those that are attached already stay.
-    pub fn attach(&mut self, role: Role, interface: &str, index: u32) -> Result<(), LoadError> {
+    /// Attaches all programs of a role to an interface; those that are attached already stay. Its
+    /// MTU may be why one cannot be.
+    pub fn attach(
+        &mut self,
+        role: Role,
+        interface: &str,
+        index: u32,
+        mtu: u32,
+    ) -> Result<(), LoadError> {
         for (hook, program) in self.hooks(role) {
             let pin = Pin { interface: interface.to_owned(), hook };
             if self.attached.get(&pin).is_some_and(|(attached, _)| *attached == index) {
                 continue;
             }
-            let how = self.attach_one(&pin, index, program)?;
+            let how = self.attach_one(&pin, index, mtu, program)?;
             self.attached.insert(pin, (index, how));
         }
         Ok(())
@@ -114,6 +121,7 @@ impl Attacher {
         &mut self,
         pin: &Pin,
         index: u32,
+        mtu: u32,
         program: &'static str,
     ) -> Result<&'static str, LoadError> {
         let path = pin.path(&self.links);
@@ -130,13 +138,21 @@ impl Attacher {
         if pin.hook == Hook::Xdp && old.is_none() {
             refuse_foreign(&pin.interface, index)?;
         }
+        let generic = self.generic;
+        let too_large = pin.hook == Hook::Xdp && !generic && mtu > NATIVE_MTU;
         let failed = |reason: String| LoadError::Attach {
             program,
             interface: pin.interface.clone(),
             hook: pin.hook.name(),
-            reason,
+            reason: if too_large {
+                format!(
+                    "{reason}; its MTU is {mtu}, and drivers give native XDP no frames above a \
+                     page, an MTU of about {NATIVE_MTU} (xdp_generic has no such limit)"
+                )
+            } else {
+                reason
+            },
         };
-        let generic = self.generic;
         let loaded =
             self.set.ebpf.program_mut(program).ok_or(LoadError::MissingProgram(program))?;
         let result = match pin.hook.direction() {
@@ -177,6 +193,10 @@ impl Attacher {
         query_xdp(index).is_ok_and(|found| u32::from(found.attach_mode) == mode)
     }
 }
+
+/// The largest MTU that most drivers take for programs that see a frame as one buffer: a page,
+/// less the headroom and what the kernel keeps at the end. Each has its own limit.
+const NATIVE_MTU: u32 = 3498;
 
 /// tcx links came with Linux 6.6.
 fn has_tcx() -> bool {

@@ -125,8 +125,9 @@ impl WatcherParts {
         }
         let mut result = Ok(());
         for (interface, (role, index)) in &roles {
+            let mtu = links.get(interface).map_or(0, |link| link.mtu);
             // One port that cannot be attached to must not keep the others from it.
-            if let Err(error) = self.attacher.attach(*role, interface, *index) {
+            if let Err(error) = self.attacher.attach(*role, interface, *index, mtu) {
                 tracing::error!(%error, interface, "cannot attach");
                 result = Err(error);
             }

@@ -18,7 +18,7 @@ use nix::{
 use tempfile::TempDir;
 
 pub use self::{binary::zonegate_binary, config::AgentBuilder};
-use crate::netns::Netns;
+use crate::{netns::Netns, wait};
 
 mod binary;
 mod config;
@@ -88,6 +88,13 @@ impl Agent {
             |error| format!("no log: {error}"),
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
         )
+    }
+
+    /// Waits until the log holds a text.
+    pub fn wait_for_log(&self, text: &str, timeout: Duration) -> Result<()> {
+        wait::until(timeout, || {
+            Ok((!self.log().contains(text)).then(|| format!("{text:?} is not in the log")))
+        })
     }
 
     /// The process id, while the agent runs.

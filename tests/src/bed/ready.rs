@@ -3,20 +3,19 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Bed;
-use crate::netns::Netns;
+use crate::{netns::Netns, wait};
 
 /// Waits until every interface of the bed has a carrier and no IPv6 address is tentative.
 pub(super) fn wait_for_links(bed: &Bed) -> Result<()> {
     let hosts = bed.workloads.iter().chain(&bed.remotes).chain(&bed.clients);
     for netns in hosts.map(|host| &host.netns).chain([&bed.node.netns, &bed.fabric]) {
-        wait_until(LINK_TIMEOUT, || {
+        wait::until(LINK_TIMEOUT, || {
             let links = netns.shell("ip -o link show; ip -o addr show tentative")?;
             let waiting = |line: &&str| {
                 line.contains("inet6") || line.contains("NO-CARRIER") || line.contains("state DOWN")
@@ -43,7 +42,7 @@ pub(super) fn resolve(netns: &Netns, addresses: &[IpAddr], timeout: Duration) ->
         }
         anyhow::Ok(())
     })?;
-    wait_until(timeout, || {
+    wait::until(timeout, || {
         let known: BTreeSet<IpAddr> = netns
             .shell("ip neigh show")?
             .lines()
@@ -53,17 +52,6 @@ pub(super) fn resolve(netns: &Netns, addresses: &[IpAddr], timeout: Duration) ->
         let unknown = addresses.iter().find(|address| !known.contains(address));
         Ok(unknown.map(|address| format!("{address} does not answer")))
     })
-}
-
-fn wait_until(timeout: Duration, problem: impl Fn() -> Result<Option<String>>) -> Result<()> {
-    let deadline = Instant::now() + timeout;
-    while let Some(problem) = problem()? {
-        if Instant::now() > deadline {
-            bail!("not ready after {timeout:?}: {problem}");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
 }
 
 const LINK_TIMEOUT: Duration = Duration::from_secs(5);
