@@ -6,11 +6,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     mem,
+    net::IpAddr,
 };
 
 use super::{
     ObjectKey,
     draft::{PodQuery, Scope},
+    holders::Holders,
     named_ports::Resolution,
     pods::Pod,
     pool::{Pool, PoolId, PoolKey, SetRef},
@@ -30,6 +32,7 @@ pub(super) struct Cluster {
     by_selector: BTreeSet<PoolId>,
     node_pools: BTreeSet<PoolId>,
     next: u32,
+    holders: Holders,
     touched: Touched,
 }
 
@@ -39,6 +42,8 @@ pub(super) struct Touched {
     pub sets: BTreeSet<SetRef>,
     /// Policies that refer to a pool whose groups are not the same any more.
     pub policies: BTreeSet<ObjectKey>,
+    /// Pods of which another one has, or had, an address.
+    pub pods: BTreeSet<ObjectKey>,
 }
 
 /// Exists as long as its object or a pod in it does.
@@ -57,6 +62,11 @@ impl Cluster {
         self.namespaces.get(namespace)?.pods.get(name)
     }
 
+    /// The pod that has an address, of all that say so.
+    pub(super) fn holder(&self, address: IpAddr) -> Option<ObjectKey> {
+        self.holders.of(address)
+    }
+
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.get(name)
     }
@@ -70,11 +80,13 @@ impl Cluster {
         }
         let Some(entry) = self.namespaces.get_mut(namespace) else { return };
         if let Some(old) = entry.pods.remove(name) {
+            self.touched.pods.extend(self.holders.remove(namespace, name, &old));
             for id in entry.pools.candidates(&old.labels) {
                 change(&mut self.pools, id, &old, Change::Leaves, &mut self.touched);
             }
         }
         if let Some(pod) = pod {
+            self.touched.pods.extend(self.holders.add(namespace, name, &pod));
             for id in entry.pools.candidates(&pod.labels) {
                 change(&mut self.pools, id, &pod, Change::Joins, &mut self.touched);
             }

@@ -7,7 +7,8 @@
 //! - [`object`] and [`key`] know kinds and identities, [`pods`], [`nodes`], [`network_policy`],
 //!   [`cluster_policy`] and [`admin_policy`] what each kind means by itself. From there on there
 //!   are only pods, nodes, namespaces and [`draft`]s of policies;
-//! - [`cluster`] keeps who is selected by what, one [`pool`] per distinct query;
+//! - [`cluster`] keeps who is selected by what, one [`pool`] per distinct query, and [`holders`]
+//!   whose an address is that several pods say they have;
 //! - [`render`] writes a draft down as policies and the address sets that they name;
 //! - [`translator`] brings these together and compares with what it gave out before.
 //!
@@ -20,6 +21,7 @@ mod cluster;
 mod cluster_policy;
 mod cluster_rules;
 mod draft;
+mod holders;
 mod key;
 mod named_ports;
 mod names;

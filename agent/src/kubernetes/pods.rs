@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use k8s_openapi::api::core::v1::{self, Container};
+use k8s_openapi::{
+    api::core::v1::{self, Container},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 
 use super::{
     ObjectKey,
@@ -28,6 +31,7 @@ pub struct PodObject {
 pub(super) struct Pod {
     /// Empty before it is scheduled.
     pub node: String,
+    pub created: Option<Time>,
     pub labels: Labels,
     pub addresses: BTreeSet<IpAddr>,
     pub ports: BTreeSet<ContainerPort>,
@@ -52,6 +56,7 @@ impl Pod {
         let addresses = addresses(&status, findings);
         let pod = Self {
             node: spec.node_name.clone().unwrap_or_default(),
+            created: pod.metadata.creation_timestamp,
             labels: pod.metadata.labels.unwrap_or_default(),
             addresses,
             ports: named_ports(&spec, findings),
@@ -59,12 +64,17 @@ impl Pod {
         (!pod.addresses.is_empty()).then_some(pod)
     }
 
-    /// `None` where no node is known to run it.
-    pub(super) fn workload(&self, key: &ObjectKey) -> Option<Workload> {
+    /// `None` where no node is known to run it. Addresses that are another pod's by now are left
+    /// out.
+    pub(super) fn workload(
+        &self,
+        key: &ObjectKey,
+        has: impl Fn(IpAddr) -> bool,
+    ) -> Option<Workload> {
         (!self.node.is_empty()).then(|| Workload {
             name: workload_name(key),
             node: self.node.clone(),
-            addresses: self.addresses.iter().copied().collect(),
+            addresses: self.addresses.iter().copied().filter(|it| has(*it)).collect(),
             interface: String::new(),
         })
     }

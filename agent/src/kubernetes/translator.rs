@@ -49,6 +49,8 @@ pub struct Translator {
     uses: BTreeMap<SetRef, usize>,
     given: BTreeMap<Key, Resource>,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
+    /// Of pods with an address that another pod has.
+    lost: BTreeMap<ObjectKey, Vec<Problem>>,
 }
 
 /// Where a policy object stands.
@@ -82,7 +84,7 @@ impl Translator {
 
     /// Everything that is wrong now.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.values().flatten()
+        self.problems.values().chain(self.lost.values()).flatten()
     }
 
     /// Everything that holds now: the sum of all outcomes.
@@ -172,6 +174,7 @@ impl Translator {
         self.link(&mut batch);
         let touched = self.cluster.take_touched();
         batch.policies.extend(touched.policies);
+        batch.own.extend(touched.pods);
         let mut sets = touched.sets;
         let mut outcome = Outcome::default();
         let mut now: BTreeMap<Key, Option<Resource>> = BTreeMap::new();
@@ -189,6 +192,7 @@ impl Translator {
             self.cluster.release(*id, user);
         }
         for key in &batch.own {
+            self.note_lost_addresses(key);
             let (key, resource) = self.own(key);
             now.insert(key, resource);
         }
@@ -196,7 +200,8 @@ impl Translator {
             self.give(key, resource, &mut outcome);
         }
         for key in &batch.upserted {
-            outcome.problems.extend(self.problems.get(key).into_iter().flatten().cloned());
+            let problems = [&self.problems, &self.lost].into_iter().filter_map(|it| it.get(key));
+            outcome.problems.extend(problems.flatten().cloned());
         }
         outcome
     }
@@ -249,6 +254,30 @@ impl Translator {
         }
     }
 
+    /// Notes which addresses of a pod are another one's.
+    fn note_lost_addresses(&mut self, key: &ObjectKey) {
+        if key.kind != ObjectKind::Pod {
+            return;
+        }
+        let mut lost = Vec::new();
+        let pod = self.cluster.pod(&key.namespace, &key.name);
+        for address in pod.into_iter().flat_map(|pod| &pod.addresses) {
+            if let Some(holder) = self.cluster.holder(*address).filter(|holder| holder != key) {
+                lost.push(Problem {
+                    object: key.clone(),
+                    field: "status.podIPs".to_owned(),
+                    reason: format!("{address} is the address of {holder}, which is newer"),
+                    effect: Effect::FieldIgnored,
+                });
+            }
+        }
+        if lost.is_empty() {
+            self.lost.remove(key);
+        } else {
+            self.lost.insert(key.clone(), lost);
+        }
+    }
+
     /// The resource that a node or pod is itself.
     fn own(&self, key: &ObjectKey) -> (Key, Option<Resource>) {
         if key.kind == ObjectKind::Node {
@@ -256,7 +285,8 @@ impl Translator {
             return (Key { kind: Kind::Node, name: key.name.clone() }, node);
         }
         let pod = self.cluster.pod(&key.namespace, &key.name);
-        let workload = pod.and_then(|pod| pod.workload(key)).map(Resource::Workload);
+        let has = |address| self.cluster.holder(address).as_ref() == Some(key);
+        let workload = pod.and_then(|pod| pod.workload(key, has)).map(Resource::Workload);
         (Key { kind: Kind::Workload, name: super::pods::workload_name(key) }, workload)
     }
 

@@ -109,3 +109,38 @@ fn names_that_are_too_long_are_cut_and_stay_distinct() {
     assert!(names.iter().all(|name| name.len() <= 253));
     assert_ne!(names[1], names[2]);
 }
+
+#[test]
+fn of_two_pods_with_one_address_the_newer_has_it() {
+    let mut translator = cluster();
+    let pod = |name: &str, created: &str, addresses: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{namespace: y, name: {name}, \
+             creationTimestamp: '{created}'}}, spec: {{nodeName: n2, containers: []}}, \
+             status: {{podIPs: [{addresses}]}}}}"
+        )
+    };
+    let old = pod("a", "2026-01-01T00:00:00Z", "{ip: 10.0.1.7}, {ip: 'fd00::7'}");
+    let new = pod("b", "2026-01-02T00:00:00Z", "{ip: 10.0.1.7}");
+    let mut apply = |changes| {
+        let outcome = translator.apply(changes);
+        let problems: Vec<_> = translator.problems().map(ToString::to_string).collect();
+        (lines(&outcome), problems)
+    };
+    let (_, problems) = apply(upserts(&old));
+    assert_eq!(problems, [""; 0]);
+    let (given, problems) = apply(upserts(&new));
+    assert_eq!(given, ["workload y/a n2 [fd00::7]", "workload y/b n2 [10.0.1.7]"]);
+    assert_eq!(
+        problems,
+        [
+            "Pod \"y/a\", status.podIPs: 10.0.1.7 is the address of Pod \"y/b\", which is newer (ignored)"
+        ]
+    );
+    // Whichever is told of first.
+    let (given, _) = apply([removes(&old), removes(&new), upserts(&new), upserts(&old)].concat());
+    assert_eq!(given, [""; 0]);
+    let (given, problems) = apply(removes(&new));
+    assert_eq!(given, ["workload y/a n2 [10.0.1.7, fd00::7]", "-Workload y/b"]);
+    assert_eq!(problems, [""; 0]);
+}
