@@ -12,7 +12,7 @@ use super::{
     port_sets::PortSets,
     rows::{Full, Layout, Row, Verdicts},
     subjects::Profile,
-    tiers::{Chain, Direction},
+    tiers::{self, Chain, Direction},
 };
 use crate::{
     draft::Draft,
@@ -156,7 +156,7 @@ impl Chains {
             if entry.rows.iter().all(|row| !row.is_restricted()) {
                 entry.digest = Digest::UNRESTRICTED;
             } else if stale || regrouped || entry.digest == Digest::UNRESTRICTED {
-                entry.digest = digest::chain(&links, *direction, groups);
+                entry.digest = tiers::digest(&links, *direction, groups);
             }
         }
     }

@@ -5,12 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    groups::Groups,
-    ranges::{Family, SetRanges, number},
-    tiers::Direction,
-};
-use crate::model::{Policy, Rule};
+use super::ranges::{Family, SetRanges, number};
 
 /// Equal fingerprints mean equal content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,20 +14,6 @@ pub(super) struct Digest([u64; 4]);
 impl Digest {
     /// Of an endpoint that no rule restricts, whatever policies select it.
     pub(super) const UNRESTRICTED: Self = Self([0; 4]);
-}
-
-/// Of everything that the verdicts of one direction are computed from.
-pub(super) fn chain(policies: &[&Policy], direction: Direction, groups: &Groups) -> Digest {
-    let mut writer = Writer::default();
-    for policy in policies {
-        let Some(rules) = direction.rules(policy) else { continue };
-        writer.number(policy.tier as u128);
-        writer.number(rules.len() as u128);
-        for rule in rules {
-            writer.rule(rule, groups);
-        }
-    }
-    writer.finish()
 }
 
 /// Of both directions of an endpoint.
@@ -74,35 +55,18 @@ pub(super) fn ranges(ranges: &SetRanges) -> Digest {
 
 /// Writes numbers of one width, each list after its length, so that no two contents look alike.
 #[derive(Default)]
-struct Writer(Sha256);
+pub(super) struct Writer(Sha256);
 
 impl Writer {
-    fn number(&mut self, number: u128) {
+    pub(super) fn number(&mut self, number: u128) {
         self.0.update(number.to_le_bytes());
     }
 
-    fn digest(&mut self, digest: Digest) {
+    pub(super) fn digest(&mut self, digest: Digest) {
         digest.0.into_iter().for_each(|word| self.number(word as u128));
     }
 
-    fn rule(&mut self, rule: &Rule, groups: &Groups) {
-        self.number(rule.action as u128);
-        match &rule.peers {
-            None => self.number(0),
-            Some(names) => {
-                self.number(1);
-                self.digest(groups.id(names).map_or_else(Digest::default, |id| groups.digest(id)));
-            }
-        }
-        self.number(rule.ports.as_ref().map_or(0, |ports| 1 + ports.len() as u128));
-        for line in rule.ports.iter().flatten() {
-            self.number(line.protocol.number() as u128);
-            self.number(line.range.first() as u128);
-            self.number(line.range.last() as u128);
-        }
-    }
-
-    fn finish(self) -> Digest {
+    pub(super) fn finish(self) -> Digest {
         let bytes: [u8; 32] = self.0.finalize().into();
         let (words, _) = bytes.as_chunks();
         Digest(std::array::from_fn(|index| u64::from_le_bytes(words[index])))

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{groups::Groups, ports::Ports};
+use super::{
+    digest::{Digest, Writer},
+    groups::Groups,
+    ports::Ports,
+};
 use crate::model::{Action, Policy, Rule, Tier};
 
 /// Which way a connection goes, as the workload that is judged sees it.
@@ -108,6 +112,37 @@ impl Chain {
             accepted.union(&open)
         };
         accepted.union(&decided)
+    }
+}
+
+/// The fingerprint of everything that the verdicts of one direction are computed from.
+pub(super) fn digest(policies: &[&Policy], direction: Direction, groups: &Groups) -> Digest {
+    let mut writer = Writer::default();
+    for policy in policies {
+        let Some(rules) = direction.rules(policy) else { continue };
+        writer.number(policy.tier as u128);
+        writer.number(rules.len() as u128);
+        for rule in rules {
+            write(&mut writer, rule, groups);
+        }
+    }
+    writer.finish()
+}
+
+fn write(writer: &mut Writer, rule: &Rule, groups: &Groups) {
+    writer.number(rule.action as u128);
+    match &rule.peers {
+        None => writer.number(0),
+        Some(names) => {
+            writer.number(1);
+            writer.digest(groups.id(names).map_or_else(Digest::default, |id| groups.digest(id)));
+        }
+    }
+    writer.number(rule.ports.as_ref().map_or(0, |ports| 1 + ports.len() as u128));
+    for line in rule.ports.iter().flatten() {
+        writer.number(line.protocol.number() as u128);
+        writer.number(line.range.first() as u128);
+        writer.number(line.range.last() as u128);
     }
 }
 
