@@ -82,8 +82,8 @@ fn datagrams_are_answered_by_port_unreachable() {
     for (places, client, case) in clients() {
         let vip = SocketAddr::new(places.lonely_vip, Places::DNS);
         let quoted = if client.is_ipv4() { 28 } else { 48 };
-        // Shorter than the answer, as long, and longer.
-        for length in [0, 1, 7, 27, 28, 29, 47, 48, 49, 500, 1400] {
+        // Shorter than the answer by any number of bytes, as long, and longer.
+        for length in (0..50).chain([500, 1400]) {
             let sent = || packet::udp(client, vip).payload(vec![b'x'; length]);
             let packet = sent().build_ip();
             let error = IcmpError::PortUnreachable;

@@ -4,7 +4,10 @@ use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
-    helpers::{bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_tail},
+    helpers::{
+        bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_head,
+        bpf_xdp_adjust_tail,
+    },
     programs::{TcContext, XdpContext},
 };
 use datapath::{Field, Packet, Unit, checksum};
@@ -100,8 +103,28 @@ impl Packet for XdpFrame<'_> {
     #[inline(always)]
     fn resize(&mut self, len: u32) -> bool {
         let change = len as i32 - self.len() as i32;
+        if change > 0 {
+            return self.grow(change);
+        }
         // SAFETY: the context is the program's own.
         change == 0 || unsafe { bpf_xdp_adjust_tail(self.0.ctx, change) } == 0
+    }
+}
+
+impl XdpFrame<'_> {
+    /// Grows at the front and takes the link header there: drivers leave room before a frame, but
+    /// need not leave any behind it. With two tags that header has 22 bytes.
+    ///
+    /// Out of line: where the caller has checked more, the compiler drops the checks here, and the
+    /// verifier does not follow.
+    #[inline(never)]
+    fn grow(&mut self, by: i32) -> bool {
+        let Some(addresses) = self.read::<u64>(0) else { return false };
+        let Some(tag) = self.read::<u64>(8) else { return false };
+        let Some(tags) = self.read::<u64>(16) else { return false };
+        // SAFETY: the context is the program's own.
+        let grown = unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) } == 0;
+        grown && self.write(0, addresses) && self.write(8, tag) && self.write(16, tags)
     }
 }
 
