@@ -1,8 +1,8 @@
 //! Both ends of a packet, looked up.
 
-use abi::address::Leaf;
+use abi::{address::Leaf, reason::DropReason};
 
-use crate::{Address, Context, Tables, Tuple};
+use crate::{Address, Context, Hook, Tables, Tuple};
 
 /// What the tables know of a tuple's addresses.
 #[derive(Debug, Clone, Copy)]
@@ -24,5 +24,32 @@ impl Ends {
     #[inline(always)]
     pub fn is_local(&self) -> bool {
         self.source.endpoint() != 0 || self.destination.endpoint() != 0
+    }
+}
+
+/// Whether these addresses may show up at this hook: outsiders do not use the node's, and a
+/// workload's port carries the workload's own and no other.
+#[inline(always)]
+pub fn check_addresses<A: Address, T: Tables>(
+    tuple: &Tuple<A>,
+    ends: Ends,
+    context: &Context<'_, T>,
+) -> Result<(), DropReason> {
+    if tuple.source.is_martian_source() || tuple.destination.is_loopback() {
+        return Err(DropReason::Martian);
+    }
+    let is_at_port = |leaf: Leaf| {
+        let port = context.tables.port(leaf.endpoint()).ok_or(DropReason::MissingMap)?;
+        Ok(leaf.endpoint() != 0 && port.interface == context.interface)
+    };
+    match context.hook {
+        Hook::UplinkIngress if ends.source.endpoint() != 0 || ends.source.has(Leaf::THIS_NODE) => {
+            Err(DropReason::SpoofedSource)
+        }
+        Hook::WorkloadIngress if !is_at_port(ends.source)? => Err(DropReason::ForeignSource),
+        Hook::WorkloadEgress if !is_at_port(ends.destination)? => {
+            Err(DropReason::ForeignDestination)
+        }
+        _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use abi::{
 
 use crate::{
     Address, Context, Packet, Tables, Tuple,
-    classify::Ends,
+    classify::{Ends, check_addresses},
     flow::{
         Flow, Key, Looks, Rewrite,
         entry::{Epochs, Target},
@@ -17,7 +17,8 @@ use crate::{
     },
     fragment,
     hook::{Hook, Verdict, forward, is_judged},
-    parse::{self, Kind, Parsed, QUOTE, tcp},
+    icmp,
+    parse::{Kind, Parsed, tcp},
     policy::{self, Shape},
     reject,
     service::{self, Choice, Steering},
@@ -93,7 +94,7 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
         _ if work.parsed.tuple.destination.is_local_scope() => {
             Ok(Verdict::Pass(PassReason::LocalControl))
         }
-        Kind::IcmpError => related(packet, &work.parsed, &context).map(Verdict::Pass),
+        Kind::IcmpError => icmp::related(packet, &work.parsed, &context).map(Verdict::Pass),
         Kind::LaterFragment => later_fragment(packet, &work.parsed, &context),
         Kind::Flow | Kind::Portless | Kind::Extended => flow(packet, work, &context),
     };
@@ -339,61 +340,6 @@ fn new_flow<A: Address>(work: &mut Work<A>, choice: Choice, ends: Ends, sum: u32
         epochs: direct(&ends, sum, target),
         target,
     };
-}
-
-/// Whether these addresses may show up at this hook: outsiders do not use the node's, and a
-/// workload's port carries the workload's own and no other.
-#[inline(always)]
-fn check_addresses<A: Address, T: Tables>(
-    tuple: &Tuple<A>,
-    ends: Ends,
-    context: &Context<'_, T>,
-) -> Result<(), DropReason> {
-    if tuple.source.is_martian_source() || tuple.destination.is_loopback() {
-        return Err(DropReason::Martian);
-    }
-    let is_at_port = |leaf: Leaf| {
-        let port = context.tables.port(leaf.endpoint()).ok_or(DropReason::MissingMap)?;
-        Ok(leaf.endpoint() != 0 && port.interface == context.interface)
-    };
-    match context.hook {
-        Hook::UplinkIngress if ends.source.endpoint() != 0 || ends.source.has(Leaf::THIS_NODE) => {
-            Err(DropReason::SpoofedSource)
-        }
-        Hook::WorkloadIngress if !is_at_port(ends.source)? => Err(DropReason::ForeignSource),
-        Hook::WorkloadEgress if !is_at_port(ends.destination)? => {
-            Err(DropReason::ForeignDestination)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// An ICMP error passes if it is about a flow that is known (RFC 5927, ABUSE: never by address
-/// alone), or is none of our business. One in fragments does not: no sender makes any (RFC 1812,
-/// 4.3.2.3; RFC 4443, 2.4), and nothing would lead the rest after the first.
-#[inline(never)]
-fn related<A: Address, P: Packet, T: Tables>(
-    packet: &P,
-    parsed: &Parsed<A>,
-    context: &Context<'_, T>,
-) -> Result<PassReason, DropReason> {
-    let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    if !ends.is_local() && !ends.destination.has(Leaf::FRONTEND) {
-        return Ok(PassReason::NotOurs);
-    }
-    check_addresses(&parsed.tuple, ends, context)?;
-    if parsed.first_fragment {
-        return Err(DropReason::Fragment);
-    }
-    let quote = parsed.transport + QUOTE;
-    let quoted = parse::quoted::<A, P>(packet, quote).ok_or(DropReason::UnrelatedIcmpError)?;
-    if table::locate(context, &quoted).is_some()
-        || table::locate(context, &quoted.reversed()).is_some()
-    {
-        Ok(PassReason::Related)
-    } else {
-        Err(DropReason::UnrelatedIcmpError)
-    }
 }
 
 /// A later fragment goes where the first went. Before that was seen, it passes where every port

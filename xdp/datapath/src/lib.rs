@@ -17,6 +17,7 @@ mod entry;
 pub mod flow;
 mod fragment;
 mod hook;
+mod icmp;
 mod packet;
 pub mod parse;
 mod policy;
