@@ -117,6 +117,35 @@ fn a_service_without_backends_refuses_at_once() {
 }
 
 #[test]
+fn clients_of_a_service_learn_how_large_packets_on_the_way_may_be() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    // Behind a router with a narrow way on, which says so to whom packets come from.
+    let (router, backend) = (bed.remote("zone-a-1"), bed.remote("zone-b-1"));
+    router.netns().sysctl([("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]).unwrap();
+    for address in backend.addresses().each() {
+        let (gateway, uplink) = (router.same_family(address), bed.node().interface());
+        let way = format!("route add {address} via {gateway} dev {uplink}");
+        bed.node().netns().ip(&[way]).unwrap();
+        let narrow = format!("route add {address} dev {} mtu 1300", router.interface());
+        router.netns().ip(&[narrow]).unwrap();
+    }
+    let agent = Agent::start_on(&bed).unwrap();
+    let _servers = serve(&[backend]);
+    agent.apply(services(&bed, &[backend], &[]).text()).unwrap().expect_success();
+    let question = [b'q'; 1400];
+    for client in [bed.workload("web"), bed.client("outside")] {
+        for vip in vips(2).into_iter().map(|vip| SocketAddr::new(vip, DNS)) {
+            let what = format!("{} to {vip}", client.name());
+            // The first is lost; from then on the client cuts up what is too large.
+            let error = udp_exchange(client, vip, &question).unwrap_err();
+            assert!(format!("{error:#}").contains("too long"), "{what}: {error:#}");
+            assert_eq!(udp_exchange(client, vip, &question).expect(&what).payload, question);
+        }
+    }
+}
+
+#[test]
 fn the_nearest_zone_answers_and_live_connections_stay() {
     let bed = Bed::three_zones().unwrap();
     let agent = Agent::start_on(&bed).unwrap();

@@ -22,6 +22,8 @@ const TAIL_CALLS: &[(&str, &str, u32)] = &[
     ("workload_ingress_miss6", TC_MAP, 1),
     ("workload_egress_miss4", TC_MAP, 2),
     ("workload_egress_miss6", TC_MAP, 3),
+    ("uplink_egress_miss4", TC_MAP, 4),
+    ("uplink_egress_miss6", TC_MAP, 5),
 ];
 
 /// Programs with their own tail-call maps, which are pinned so that the kernel does not empty

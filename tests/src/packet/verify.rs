@@ -8,11 +8,11 @@ use super::{
     transport::crc32c,
 };
 
-/// Checks every checksum of an Ethernet frame: IPv4 header, transport, and the IPv4 header that an
-/// ICMP error embeds; says what is wrong with which.
+/// Checks every checksum of an Ethernet frame: IPv4 header, transport, and those of the packet that
+/// an ICMP error embeds; says what is wrong with which.
 ///
 /// Frames without IP have none. A fragment's transport checksum spans the other fragments and is
-/// skipped; a packet cut short is an error.
+/// skipped, as is that of an embedded packet cut short; any other packet cut short is an error.
 pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
     let frame = Frame::parse(frame);
     let Some(packet) = frame.packet() else { return Ok(()) };
@@ -24,10 +24,12 @@ pub fn verify_checksums(frame: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     transport(&packet)?;
-    match embedded(&packet) {
-        Some(embedded) => header(&embedded, "embedded IPv4 header"),
-        None => Ok(()),
+    let Some(embedded) = embedded(&packet) else { return Ok(()) };
+    header(&embedded, "embedded IPv4 header")?;
+    if embedded.is_whole() {
+        transport(&embedded).map_err(|problem| format!("embedded {problem}"))?;
     }
+    Ok(())
 }
 
 /// The packet that an ICMP or ICMPv6 error is about.
@@ -116,8 +118,11 @@ mod tests {
         let to_v6: SocketAddr = "[fd00::2]:53".parse().unwrap();
         let ping = || packet::echo_request(from.ip(), to.ip(), 1, 1);
         let bad_inside = packet::udp(to, from).wrong_ip_checksum().build_ip();
-        let error = packet::icmp_error(from.ip(), to.ip(), IcmpError::PortUnreachable, &bad_inside);
-        let cases: [(&str, PacketBuilder, Option<&str>); 12] = [
+        let bad_deeper = packet::udp(to, from).wrong_checksum().build_ip();
+        let about = |embedded: &[u8]| {
+            packet::icmp_error(from.ip(), to.ip(), IcmpError::PortUnreachable, embedded)
+        };
+        let cases: [(&str, PacketBuilder, Option<&str>); 14] = [
             ("no lie", packet::udp(from, to).payload(b"x"), None),
             ("no UDP checksum", packet::udp(from, to).zero_checksum(), None),
             ("fragment", packet::udp(from, to).wrong_checksum().fragment(0, true), None),
@@ -132,7 +137,9 @@ mod tests {
                 Some("ICMPv6"),
             ),
             ("no UDP checksum, IPv6", packet::udp(from_v6, to_v6).zero_checksum(), Some("IPv6")),
-            ("embedded", error, Some("embedded IPv4 header")),
+            ("embedded", about(&bad_inside), Some("embedded IPv4 header")),
+            ("embedded transport", about(&bad_deeper), Some("embedded UDP")),
+            ("embedded and cut", about(&bad_deeper[..27]), None),
             ("cut", packet::tcp(from, to).payload([0; 9]).truncate(60), Some("last 3 bytes")),
         ];
         for (what, packet, problem) in cases {

@@ -225,6 +225,8 @@ const TC_TAIL: [&str; TC_SLOTS as usize] = [
     "workload_ingress_miss6",
     "workload_egress_miss4",
     "workload_egress_miss6",
+    "uplink_egress_miss4",
+    "uplink_egress_miss6",
 ];
 
 /// How the interfaces of endpoints without a name are called, by endpoint.

@@ -9,6 +9,7 @@ mod extensions;
 mod fragments;
 mod full;
 mod icmp;
+mod icmp_errors;
 mod machinery;
 mod parse;
 mod policy;

@@ -9,11 +9,13 @@ pub const UPLINK_INGRESS_MISS4: u32 = 0;
 pub const UPLINK_INGRESS_MISS6: u32 = 1;
 
 pub const TC_MAP: &str = crate::map_name!("tail_tc");
-pub const TC_SLOTS: u32 = 4;
+pub const TC_SLOTS: u32 = 6;
 pub const WORKLOAD_INGRESS_MISS4: u32 = 0;
 pub const WORKLOAD_INGRESS_MISS6: u32 = 1;
 pub const WORKLOAD_EGRESS_MISS4: u32 = 2;
 pub const WORKLOAD_EGRESS_MISS6: u32 = 3;
+pub const UPLINK_EGRESS_MISS4: u32 = 4;
+pub const UPLINK_EGRESS_MISS6: u32 = 5;
 
 /// The mark of a packet that one of our tc hooks sent to another interface: the hook there has
 /// nothing left to judge. Packets lose it when they leave the node's network namespace.

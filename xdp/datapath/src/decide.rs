@@ -84,6 +84,13 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
         Ok(context) => context,
         Err(verdict) => return verdict,
     };
+    // Flows that leave by the uplink are handled by the fast path alone.
+    if hook == Hook::UplinkEgress {
+        return match work.parsed.kind {
+            Kind::IcmpError => icmp::leave(packet, work, &context).unwrap_or_else(Verdict::Drop),
+            _ => Verdict::Pass(PassReason::NotOurs),
+        };
+    }
     let result = match work.parsed.kind {
         Kind::RouterAdvertisement if hook == Hook::WorkloadIngress => {
             Err(DropReason::RouterAdvertisement)
@@ -94,7 +101,7 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
         _ if work.parsed.tuple.destination.is_local_scope() => {
             Ok(Verdict::Pass(PassReason::LocalControl))
         }
-        Kind::IcmpError => icmp::related(packet, &work.parsed, &context).map(Verdict::Pass),
+        Kind::IcmpError => icmp::judge(packet, work, &context),
         Kind::LaterFragment => later_fragment(packet, &work.parsed, &context),
         Kind::Flow | Kind::Portless | Kind::Extended => flow(packet, work, &context),
     };

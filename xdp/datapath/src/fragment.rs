@@ -4,13 +4,10 @@
 //! datagram's addresses and identification says so to the rest (RFC 791, 2.3; RFC 8200, 4.5). Its
 //! protocol is [`protocol::FRAGMENT`], so it ages like what has no ports.
 
-use abi::{
-    flow::kind,
-    reason::{DropReason, PassReason},
-};
+use abi::reason::{DropReason, PassReason};
 
 use crate::{
-    Address, Context, Hook, Packet, Tables, Tuple, Verdict, Work,
+    Address, Context, Packet, Tables, Tuple, Verdict, Work,
     flow::{
         Rewrite,
         entry::Target,
@@ -77,15 +74,12 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
-    let hairpin = target.kind & kind::SNAT != 0 && context.hook == Hook::WorkloadIngress;
-    let here = hairpin || target.is_reply() != context.hook.is_inbound();
-    if here
-        && target.is_translated()
+    if context.hook.translates(target)
         && !rewrite::translate_addresses(packet, parsed.network, &rewrite)
     {
         return Verdict::Drop(DropReason::Rewrite);
     }
-    if !hairpin {
+    if !context.hook.turns_around(target) {
         return Verdict::Pass(PassReason::Fragment);
     }
     match rewrite::turn_around(packet) {

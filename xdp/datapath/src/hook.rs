@@ -40,6 +40,21 @@ impl Hook {
     pub(crate) const fn is_inbound(self) -> bool {
         matches!(self, Self::UplinkIngress | Self::WorkloadIngress)
     }
+
+    /// Whether packets of a flow that the kernel is to see are translated here: the forward
+    /// direction comes in here, or replies go out.
+    #[inline(always)]
+    pub(crate) fn translates(self, target: Target) -> bool {
+        target.is_translated()
+            && (self.turns_around(target) || target.is_reply() != self.is_inbound())
+    }
+
+    /// Whether packets of a flow go back from here to the workload that they come from, which
+    /// reaches itself through a service.
+    #[inline(always)]
+    pub(crate) fn turns_around(self, target: Target) -> bool {
+        self == Self::WorkloadIngress && target.kind & kind::SNAT != 0
+    }
 }
 
 /// What to do with a packet.
@@ -94,19 +109,22 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     forward(packet, parsed, &context, &found, PassReason::Established)
 }
 
-/// What leaves by the uplink without ports of its own: a later fragment of a reply.
+/// What leaves by the uplink without ports of its own: later fragments of replies, and errors that
+/// are about a reply's flow.
 #[inline(always)]
 fn leave<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
 ) -> Verdict {
-    if parsed.kind == Kind::LaterFragment
-        && let Some(found) = fragment::find(context, parsed)
-    {
-        return fragment::forward(packet, parsed, context, &found);
+    match parsed.kind {
+        Kind::IcmpError => Verdict::Miss,
+        Kind::LaterFragment => match fragment::find(context, parsed) {
+            Some(found) => fragment::forward(packet, parsed, context, &found),
+            None => Verdict::Pass(PassReason::NotOurs),
+        },
+        _ => Verdict::Pass(PassReason::NotOurs),
     }
-    Verdict::Pass(PassReason::NotOurs)
 }
 
 /// Whether this is the forward direction of a judged flow whose destination another hook has

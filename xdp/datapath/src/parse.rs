@@ -240,10 +240,21 @@ impl<A> Parsed<A> {
     }
 }
 
-/// The tuple of the packet that an ICMP error at `offset` quotes (RFC 792, RFC 4443).
+/// The packet that an ICMP error quotes.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<A> {
+    pub tuple: Tuple<A>,
+    /// Offset of its transport header in the frame.
+    pub transport: u32,
+}
+
+/// Reads the packet that an ICMP error quotes at `offset` (RFC 792, RFC 4443).
 #[inline(always)]
-pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>> {
+pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Quoted<A>> {
     let header = A::parse(packet, offset, Reading::Quoted).ok()?;
+    if header.fragment == Fragment::Later {
+        return None;
+    }
     let transport = header.transport;
     let (source_port, destination_port) = match header.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
@@ -255,13 +266,14 @@ pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Tuple<A>
         }
         _ => return None,
     };
-    Some(Tuple {
+    let tuple = Tuple {
         source: header.source,
         destination: header.destination,
         source_port,
         destination_port,
         protocol: header.protocol,
-    })
+    };
+    Some(Quoted { tuple, transport })
 }
 
 /// Reads an IPv4 header (RFC 791), options included in its length.

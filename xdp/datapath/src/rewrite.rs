@@ -11,17 +11,23 @@ pub fn translate<A: Address, P: Packet>(
     parsed: &Parsed<A>,
     to: &Rewrite<A>,
 ) -> Result<(), DropReason> {
-    let checksum = match parsed.tuple.protocol {
-        protocol::TCP => parsed.transport + 16,
-        protocol::UDP => parsed.transport + 6,
-        _ => return Err(DropReason::Rewrite),
-    };
+    let checksum = parsed.transport + checksum_offset(parsed.tuple.protocol)?;
     let udp = parsed.tuple.protocol == protocol::UDP;
     let done = translate_addresses(packet, parsed.network, to)
         && write_ports(packet, parsed.transport, to)
         && packet.update_checksum(checksum, to.address_delta, Field::Addresses, udp)
         && packet.update_checksum(checksum, to.port_delta, Field::Ports, udp);
     if done { Ok(()) } else { Err(DropReason::Rewrite) }
+}
+
+/// Where the checksum is in the headers of protocols that can be translated.
+#[inline(always)]
+pub const fn checksum_offset(protocol: u8) -> Result<u32, DropReason> {
+    match protocol {
+        protocol::TCP => Ok(16),
+        protocol::UDP => Ok(6),
+        _ => Err(DropReason::Rewrite),
+    }
 }
 
 /// Writes the translated addresses alone: of a later fragment there is nothing else.

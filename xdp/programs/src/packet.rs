@@ -14,8 +14,10 @@ use datapath::{Field, Packet, Unit, checksum};
 
 /// Headers never reach further than this; the bound lets the verifier follow the arithmetic.
 const MAX_OFFSET: u32 = 511;
-/// Bytes of headers made linear on tc: Ethernet, two tags, IPv6 with extensions, TCP.
-const HEADERS: u32 = 128;
+/// Bytes that the fast path has linear on tc: Ethernet, two tags, IPv6 with extensions, TCP.
+pub const HEADERS: u32 = 128;
+/// The same for the slow path, which also reads what ICMP errors quote: all that it may reach.
+pub const REACH: u32 = MAX_OFFSET + 1;
 
 /// A frame whose bytes lie between two addresses that the verifier knows.
 trait Linear {
@@ -132,11 +134,11 @@ impl XdpFrame<'_> {
 pub struct TcFrame<'c>(&'c TcContext);
 
 impl<'c> TcFrame<'c> {
-    /// Makes the headers linear.
+    /// Makes the first `bytes` linear.
     #[inline(always)]
-    pub fn new(context: &'c TcContext) -> Self {
+    pub fn new(context: &'c TcContext, bytes: u32) -> Self {
         let length = context.len();
-        let wanted = if length < HEADERS { length } else { HEADERS };
+        let wanted = if length < bytes { length } else { bytes };
         if context.data() + (wanted as usize) > context.data_end() {
             // SAFETY: the context is the program's own. A failure shows as a truncated packet.
             unsafe { bpf_skb_pull_data(context.skb.skb, wanted) };

@@ -3,8 +3,9 @@
 use abi::{
     reason::{DropReason, PassReason},
     tail::{
-        JUDGED_MARK, UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4,
-        WORKLOAD_EGRESS_MISS6, WORKLOAD_INGRESS_MISS4, WORKLOAD_INGRESS_MISS6,
+        JUDGED_MARK, UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6, UPLINK_INGRESS_MISS4,
+        UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4, WORKLOAD_EGRESS_MISS6, WORKLOAD_INGRESS_MISS4,
+        WORKLOAD_INGRESS_MISS6,
     },
 };
 use aya_ebpf::{
@@ -45,7 +46,17 @@ pub fn uplink_egress(context: TcContext) -> i32 {
     if let Some(action) = judged(&context) {
         return action;
     }
-    tc_fast(&context, Hook::UplinkEgress, [0, 0])
+    tc_fast(&context, Hook::UplinkEgress, [UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6])
+}
+
+#[classifier]
+pub fn uplink_egress_miss4(context: TcContext) -> i32 {
+    tc_miss::<V4>(&context, Hook::UplinkEgress)
+}
+
+#[classifier]
+pub fn uplink_egress_miss6(context: TcContext) -> i32 {
+    tc_miss::<V6>(&context, Hook::UplinkEgress)
 }
 
 #[classifier]
@@ -105,7 +116,7 @@ fn xdp_miss<A: Address>(context: &XdpContext) -> u32 {
 
 #[inline(always)]
 fn tc_fast(context: &TcContext, hook: Hook, slots: [u32; 2]) -> i32 {
-    let mut frame = TcFrame::new(context);
+    let mut frame = TcFrame::new(context, packet::HEADERS);
     let interface = packet::interface(context);
     let (verdict, family) = datapath::fast(hook, interface, &mut frame, &KernelTables);
     verdict::tc(context, verdict, slot(family, slots))
@@ -113,7 +124,7 @@ fn tc_fast(context: &TcContext, hook: Hook, slots: [u32; 2]) -> i32 {
 
 #[inline(always)]
 fn tc_miss<A: Address>(context: &TcContext, hook: Hook) -> i32 {
-    let mut frame = TcFrame::new(context);
+    let mut frame = TcFrame::new(context, packet::REACH);
     let verdict = slow::<A, _>(hook, packet::interface(context), &mut frame);
     verdict::tc(context, verdict, None)
 }
