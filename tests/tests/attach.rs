@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use abi::reason::DropReason;
 use testbed::{
     agent::Agent,
     bed::{Bed, cluster_vip},
     foreign::XdpProgram,
+    programs::Pins,
     traffic::{HttpServer, RequestLoop, http_get},
     world::Manifest,
 };
@@ -43,6 +44,15 @@ fn filters(bed: &Bed, interface: &str, direction: &str) -> Vec<String> {
     let list = format!("tc filter show dev {interface} {direction}");
     let text = bed.node().netns().shell(&list).unwrap();
     text.lines().filter(|line| line.contains(" handle ")).map(str::to_owned).collect()
+}
+
+/// The names of pinned links.
+fn links(pins: &Pins) -> Vec<String> {
+    let entries = fs::read_dir(pins.path().join("links")).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Where clsact filters of ours are, and which.
@@ -127,11 +137,24 @@ fn abuse_42_an_xdp_program_of_somebody_else_stays() {
     let bed = Bed::three_zones().unwrap();
     let uplink = bed.node().interface();
     let foreign = XdpProgram::attach(bed.node().netns(), uplink).unwrap();
-    let error = format!("{:#}", Agent::start_on(&bed).unwrap_err());
+    let wire = "ip link add free0 type veth peer name free1; ip link set free0 up";
+    bed.node().netns().shell(wire).unwrap();
+    let pins = Pins::new();
+    let start = |uplinks: &[&str]| {
+        let builder = Agent::builder(&bed).uplinks(uplinks);
+        builder.argument("--bpffs").argument(pins.path().to_str().unwrap()).start()
+    };
+    let error = format!("{:#}", start(&["free0", uplink]).unwrap_err());
     for part in [uplink, XdpProgram::NAME, &foreign.id().to_string(), "somebody else"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
     assert!(foreign.is_attached().unwrap());
+    assert_eq!(links(&pins), [""; 0], "left behind by a start that was refused");
+    drop(start(&["free0"]).unwrap());
+    let attached = ["free0-tcx-egress", "free0-xdp"];
+    assert_eq!(links(&pins), attached);
+    start(&["free0", uplink]).unwrap_err();
+    assert_eq!(links(&pins), attached, "an earlier agent's links stay");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Putting programs on interfaces, without a moment in which none is there.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io, mem,
+    path::PathBuf,
+};
 
 use aya::{
     programs::{
@@ -36,6 +40,8 @@ pub struct Attacher {
     tcx: bool,
     /// The interface's index and how its program is attached, of all that run this agent's set.
     attached: BTreeMap<Pin, (u32, &'static str)>,
+    /// Where nothing of ours was before.
+    new: BTreeSet<Pin>,
 }
 
 impl Attacher {
@@ -46,6 +52,7 @@ impl Attacher {
             generic: config.xdp_generic,
             tcx: !config.clsact && has_tcx(),
             attached: BTreeMap::new(),
+            new: BTreeSet::new(),
         }
     }
 
@@ -67,7 +74,11 @@ impl Attacher {
             if self.attached.get(&pin).is_some_and(|(attached, _)| *attached == index) {
                 continue;
             }
+            let is_new = !pin.is_attached(&self.links, index);
             let how = self.attach_one(&pin, index, mtu, program)?;
+            if is_new {
+                self.new.insert(pin.clone());
+            }
             self.attached.insert(pin, (index, how));
         }
         Ok(())
@@ -88,6 +99,19 @@ impl Attacher {
             }
         }
         Ok(())
+    }
+
+    /// Detaches what this agent has attached where nothing of ours was before.
+    pub fn withdraw(&mut self) {
+        for pin in mem::take(&mut self.new) {
+            self.attached.remove(&pin);
+            match pin.remove(&self.links) {
+                Ok(()) => {
+                    tracing::info!(interface = pin.interface, hook = pin.hook.name(), "detached");
+                }
+                Err(error) => tracing::error!(%error, "cannot take a program back"),
+            }
+        }
     }
 
     /// Removes the programs of earlier agents, which no link may run any more.
@@ -259,7 +283,7 @@ fn attach_filter(
         program.attach_with_options(interface, direction, TcAttachOptions::Netlink(options))
     });
     let link = id.and_then(|id| program.take_link(id)).map_err(|error| describe(&error))?;
-    std::mem::forget(link);
+    mem::forget(link);
     Ok(())
 }
 

@@ -53,8 +53,8 @@ impl Kernel {
     /// agent committed.
     ///
     /// # Errors
-    /// Nothing was detached or changed by then, except that some interfaces may run the new
-    /// programs already.
+    /// What an earlier agent attached is still attached, perhaps with the new programs; where
+    /// nothing of ours was, nothing is.
     pub fn open(config: &KernelConfig) -> Result<Self, LoadError> {
         let Loaded { programs, tables, jiffies, lock } = Loaded::load(config)?;
         let maps = config.maps();

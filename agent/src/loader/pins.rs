@@ -88,6 +88,15 @@ impl Pin {
         Ok(entries.iter().filter_map(|entry| Self::parse(entry.file_name().to_str()?)).collect())
     }
 
+    /// Whether something of ours is attached here to the interface of this index.
+    pub fn is_attached(&self, links: &Path, index: u32) -> bool {
+        if self.hook.is_clsact() {
+            self.path(links).exists()
+        } else {
+            self.attached_to(links) == Some(index)
+        }
+    }
+
     /// The interface that a pinned link is attached to now: 0 if it is gone, `None` if there is
     /// no such link.
     pub fn attached_to(&self, links: &Path) -> Option<u32> {

@@ -45,6 +45,9 @@ async fn follow(
     let first = parts.bring_in_step(&handle, &parts.wanted.clone(), true).await;
     let first = first.and_then(|()| parts.attacher.forget_earlier_sets());
     let failed = first.is_err();
+    if failed {
+        parts.attacher.withdraw();
+    }
     if started.send(first).is_err() || failed {
         return;
     }
