@@ -242,6 +242,9 @@ fn ten_restarts_cost_no_request() {
     }
     let answered: u64 = reports.iter().map(|report| report.answered).sum();
     assert!(answered >= 1000, "{answered} requests");
+    // TCP would make good for packets that were between two sets of programs.
+    let status = agent.cli(&["status"]).unwrap().expect_success();
+    assert!(status.contains("established") && !status.contains("missing_program"), "{status}");
     // The restarted agent knows what it had.
     let kept = agent.cli(&["get", "services"]).unwrap().expect_success();
     assert!(kept.contains("web") && kept.contains("dns"), "{kept}");

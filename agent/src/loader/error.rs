@@ -28,6 +28,8 @@ pub enum LoadError {
     TailCall { map: &'static str, source: Box<aya::maps::MapError> },
     #[error(transparent)]
     Map(#[from] MapError),
+    #[error("cannot wait for packets under way: {0}")]
+    GracePeriod(io::Error),
     #[error("interface {interface} has an XDP program of somebody else: {program} (id {id})")]
     ForeignXdp { interface: String, program: String, id: u32 },
     #[error("cannot attach {program} to {interface} ({hook}): {reason}")]

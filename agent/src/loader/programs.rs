@@ -13,6 +13,7 @@ use aya::{
 };
 
 use super::{config::KernelConfig, error::LoadError, layout, object};
+use crate::maps::GracePeriod;
 
 /// The programs that others continue in: program, tail-call map, slot.
 const TAIL_CALLS: &[(&str, &str, u32)] = &[
@@ -54,17 +55,20 @@ impl ProgramSet {
         program_fd(&self.ebpf, program)
     }
 
-    /// Removes the sets of earlier agents; to be called when no link runs their programs.
+    /// Removes the sets of earlier agents; to be called when no link runs their programs. Packets
+    /// may still be in them: the kernel empties a tail-call map when its pin goes, and those would
+    /// be dropped for want of their slow path.
     pub fn remove_others(&self) -> Result<(), LoadError> {
         let Some(sets) = self.directory.parent() else { return Ok(()) };
-        for number in existing(sets)? {
-            let path = sets.join(number.to_string());
-            if path != self.directory {
-                fs::remove_dir_all(&path)
-                    .map_err(|source| LoadError::Directory { path, source })?;
-            }
+        let mut others = existing(sets)?;
+        others.retain(|number| sets.join(number.to_string()) != self.directory);
+        if others.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        GracePeriod::new()?.wait().map_err(LoadError::GracePeriod)?;
+        others.into_iter().map(|number| sets.join(number.to_string())).try_for_each(|path| {
+            fs::remove_dir_all(&path).map_err(|source| LoadError::Directory { path, source })
+        })
     }
 }
 

@@ -20,6 +20,7 @@ pub struct GracePeriod {
 }
 
 impl GracePeriod {
+    /// Makes the map.
     pub fn new() -> Result<Self, MapError> {
         let error = |source: libbpf_rs::Error| MapError::Create {
             name: "zg_grace",
@@ -37,6 +38,7 @@ impl GracePeriod {
         Ok(Self { outer, inner })
     }
 
+    /// Returns when every packet that was under way is done.
     pub fn wait(&self) -> io::Result<()> {
         let inner = self.inner.as_fd().as_raw_fd().to_ne_bytes();
         self.outer

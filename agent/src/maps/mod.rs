@@ -26,6 +26,7 @@ pub use commit::Tables;
 pub use counters::Counters;
 pub use error::MapError;
 pub use flows::FlowTables;
+pub use grace::GracePeriod;
 pub use jiffies::Jiffies;
 pub use kernel::{ControlRecord, KernelMaps};
 pub use keyed::{Entries, Keyed};
