@@ -22,7 +22,7 @@ use crate::{
     policy::{self, Shape},
     reject,
     service::{self, Choice, Steering},
-    tuple::{Port, protocol},
+    tuple::protocol,
 };
 
 /// What the slow path works on. It lies in a map: the kernel gives a program and all that it
@@ -44,6 +44,8 @@ pub struct Work<A> {
 #[cfg(not(target_arch = "bpf"))]
 impl<A: Address> Default for Work<A> {
     fn default() -> Self {
+        use crate::Port;
+
         let nowhere = A::from_field(&[0; 16]);
         let tuple = Tuple {
             source: nowhere,
