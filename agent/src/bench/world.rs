@@ -9,8 +9,9 @@ use std::{
 use abi::bench::SERVERS;
 
 use crate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, Node, Policy, PortMatch, PortRange,
-    PortRangeError, Preference, Prefix, Protocol, Resource, Rule, Service, Tier, Workload, World,
+    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
+    PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
+    Topology, TrafficPolicy, Workload, World,
 };
 
 pub const NODE: &str = "bench";
@@ -98,6 +99,7 @@ fn add_service(
     backends: &[SocketAddr],
 ) {
     let frontend = |socket: &SocketAddr| Frontend {
+        kind: FrontendKind::Cluster,
         address: socket.ip(),
         port: socket.port(),
         protocol: Protocol::Tcp,
@@ -106,6 +108,7 @@ fn add_service(
         address: *address,
         node: node.to_owned(),
         zone: String::new(),
+        hints: Hints::default(),
         ready: true,
         serving: true,
         terminating: false,
@@ -118,7 +121,10 @@ fn add_service(
     world.upsert(Resource::Service(Service {
         frontends: frontends.iter().map(frontend).collect(),
         backend_set: name.clone(),
-        preference: Preference::default(),
+        topology: Topology::default(),
+        internal_policy: TrafficPolicy::Cluster,
+        external_policy: TrafficPolicy::Cluster,
+        source_ranges: Vec::new(),
         name,
     }));
 }

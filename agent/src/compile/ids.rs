@@ -12,7 +12,7 @@ use abi::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{epochs::Epochs, ranges::Family, slots::Places};
+use super::{audience::Role, epochs::Epochs, ranges::Family, slots::Places};
 use crate::image::Image;
 
 /// Everything that a compilation remembers for the next one.
@@ -33,11 +33,14 @@ pub(super) struct LocalIds {
     pub epochs: Epochs,
 }
 
+/// A service in one address family, and those of its frontends that answer alike.
+pub(super) type ServiceKey = (String, Family, Role);
+
 /// What concerns services.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ServiceIds {
-    /// One record per service and address family.
-    pub services: Allocator<(String, Family)>,
+    /// One record per service, address family and role of its frontends.
+    pub services: Allocator<ServiceKey>,
     /// By service and address.
     pub backends: Allocator<(String, SocketAddr)>,
     pub next_hops: Allocator<IpAddr>,

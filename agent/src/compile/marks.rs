@@ -7,8 +7,8 @@ use std::{
 
 use abi::address::Leaf;
 
-use super::ids::Ids;
-use crate::model::{Key, Kind, World};
+use super::{frontends, ids::Ids};
+use crate::model::{FrontendKind, Key, Kind, Service, World};
 
 /// Flags and local endpoint of an address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +53,12 @@ impl Marks {
         ids: &Ids,
     ) -> BTreeSet<IpAddr> {
         let mut touched = BTreeSet::new();
-        for key in changed {
+        let mut keys: BTreeSet<Key> = changed.cloned().collect();
+        if keys.iter().any(|key| key.kind == Kind::Node && key.name == node) {
+            // Node ports are at the node's addresses.
+            keys.extend(world.services.values().filter(|it| has_node_port(it)).map(key_of));
+        }
+        for key in &keys {
             let claims = claims(world, node, key, ids);
             let before = if claims.is_empty() {
                 self.claimed.remove(key)
@@ -131,6 +136,14 @@ fn sum(claims: &[Claim]) -> Mark {
     mark
 }
 
+fn has_node_port(service: &Service) -> bool {
+    service.frontends.iter().any(|frontend| frontend.kind == FrontendKind::NodePort)
+}
+
+fn key_of(service: &Service) -> Key {
+    Key { kind: Kind::Service, name: service.name.clone() }
+}
+
 /// What a resource says about addresses.
 fn claims(world: &World, node: &str, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim)> {
     let of = |addresses: &[IpAddr], claim| addresses.iter().map(|it| (*it, claim)).collect();
@@ -144,7 +157,10 @@ fn claims(world: &World, node: &str, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim
             of(&it.addresses, Claim::Workload(endpoint))
         }),
         Kind::Service => world.services.get(&key.name).map(|it| {
-            it.frontends.iter().map(|frontend| (frontend.address, Claim::Frontend)).collect()
+            let frontends = it.frontends.iter();
+            let addresses = frontends.flat_map(|it| frontends::addresses(world, node, it));
+            let addresses: BTreeSet<IpAddr> = addresses.collect();
+            addresses.into_iter().map(|address| (address, Claim::Frontend)).collect()
         }),
         Kind::AddressSet | Kind::Policy | Kind::BackendSet => None,
     }

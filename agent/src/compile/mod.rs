@@ -10,26 +10,32 @@
 //!   who is judged by what, [`groups`] are the peers that rules name, [`classes`] cut the address
 //!   spaces by them, [`tiers`] and [`ports`] decide what each class may do, [`chains`] and
 //!   [`rows`] write it down, with the help of [`port_sets`];
-//! - [`services`] numbers services and backends, [`nearness`] picks the backends, [`maglev`]
-//!   deals the slots and [`slots`] places them;
+//! - [`services`] numbers services and backends, [`frontends`] leads to them, [`audience`] knows
+//!   who gets which list of backends, [`nearness`] makes the lists, [`maglev`] deals the slots,
+//!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
+//!   addresses that services ask for;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
 
 mod addresses4;
 mod addresses6;
+mod audience;
 mod chains;
 mod classes;
 mod conflicts;
 mod digest;
 mod epochs;
 mod explain;
+mod frontends;
 mod groups;
 mod ids;
+mod intervals;
 mod judging;
 mod limits;
 mod maglev;
 mod marks;
 mod nearness;
+mod offers;
 mod port_sets;
 mod ports;
 mod ranges;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Backend, Node, Preference, Scope};
+use crate::model::{ANY_KEY, Backend, Hints, Nearness, Node, Scope, Topology};
 
 /// Where this node is, and every other.
 pub(super) struct Location<'w> {
@@ -15,37 +15,108 @@ impl<'w> Location<'w> {
         Self { node, nodes }
     }
 
-    /// The ready backends of the first scope that has any; past the last scope, none. Where
-    /// nothing at all is ready, what is terminating and still serves, wherever it is.
-    pub(super) fn eligible<'b>(
+    /// The backends of the whole cluster that this node may use: the ready ones that the topology
+    /// admits. Where nothing at all is ready, what is terminating and still serves, wherever it is.
+    ///
+    /// `hinted`: some backend of the service has hints, so that none are computed.
+    pub(super) fn cluster<'b>(
         &self,
         backends: &[&'b Backend],
-        preference: &Preference,
+        topology: &Topology,
+        hinted: bool,
     ) -> Vec<&'b Backend> {
-        let these = |select: &dyn Fn(&Backend) -> bool| {
-            backends.iter().copied().filter(|backend| select(backend)).collect::<Vec<_>>()
-        };
-        if !backends.iter().any(|backend| backend.ready) {
-            return these(&|backend| backend.serving && backend.terminating);
+        let ready = select(backends, |backend| backend.ready);
+        if ready.is_empty() {
+            return select(backends, is_last_resort);
         }
-        preference
-            .0
-            .iter()
-            .map(|scope| these(&|backend| backend.ready && self.within(*scope, backend)))
-            .find(|near| !near.is_empty())
-            .unwrap_or_default()
+        match topology {
+            Topology::Hints(Some(nearness)) if !hinted => {
+                self.by_hints(&ready, |backend| self.computed(backend, *nearness))
+            }
+            Topology::Hints(_) => self.by_hints(&ready, |backend| backend.hints.clone()),
+            Topology::Keys(keys) => self.by_keys(&ready, keys),
+            Topology::Scopes(scopes) => scopes
+                .iter()
+                .map(|scope| select(&ready, |backend| self.within(*scope, backend)))
+                .find(|near| !near.is_empty())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The backends on this node: the ready ones, else what is terminating and still serves.
+    pub(super) fn local<'b>(&self, backends: &[&'b Backend]) -> Vec<&'b Backend> {
+        let here = select(backends, |backend| same(self.node, &backend.node));
+        let ready = select(&here, |backend| backend.ready);
+        if ready.is_empty() { select(&here, is_last_resort) } else { ready }
+    }
+
+    /// Kubernetes' hints (`pkg/proxy/topology.go`): they count if every backend has one, and some
+    /// backend has one for this node, or else for its zone.
+    fn by_hints<'b>(
+        &self,
+        ready: &[&'b Backend],
+        hints: impl Fn(&Backend) -> Hints,
+    ) -> Vec<&'b Backend> {
+        let hints: Vec<Hints> = ready.iter().map(|backend| hints(backend)).collect();
+        let named = |names: fn(&Hints) -> &Vec<String>, here: &str| -> Option<Vec<&'b Backend>> {
+            let complete = hints.iter().all(|hint| !names(hint).is_empty());
+            let near = ready.iter().zip(&hints);
+            let near = near.filter(|(_, hint)| names(hint).iter().any(|name| same(name, here)));
+            let near: Vec<_> = near.map(|(backend, _)| *backend).collect();
+            (complete && !near.is_empty()).then_some(near)
+        };
+        named(|hints| &hints.nodes, self.node)
+            .or_else(|| named(|hints| &hints.zones, self.zone(self.node)))
+            .unwrap_or_else(|| ready.to_vec())
+    }
+
+    /// What the cluster's controller would say (`trafficdist` of Kubernetes' endpoint slices).
+    fn computed(&self, backend: &Backend, nearness: Nearness) -> Hints {
+        let list = |name: &str| -> Vec<String> {
+            if name.is_empty() { Vec::new() } else { vec![name.to_owned()] }
+        };
+        Hints {
+            zones: list(self.zone_of(backend)),
+            nodes: match nearness {
+                Nearness::SameZone => Vec::new(),
+                Nearness::SameNode => list(&backend.node),
+            },
+        }
+    }
+
+    /// Topology keys as Kubernetes 1.17 had them (`FilterTopologyEndpoint`).
+    fn by_keys<'b>(&self, ready: &[&'b Backend], keys: &[String]) -> Vec<&'b Backend> {
+        let Some(last) = keys.last() else { return ready.to_vec() };
+        let labels = |node: &str| self.nodes.get(node).map(|node| &node.labels);
+        let Some(here) = labels(self.node).filter(|labels| !labels.is_empty()) else {
+            return if last == ANY_KEY { ready.to_vec() } else { Vec::new() };
+        };
+        for key in keys {
+            if key == ANY_KEY {
+                return ready.to_vec();
+            }
+            let Some(value) = here.get(key) else { continue };
+            let near = select(ready, |backend| {
+                labels(&backend.node).and_then(|labels| labels.get(key)) == Some(value)
+            });
+            if !near.is_empty() {
+                return near;
+            }
+        }
+        Vec::new()
     }
 
     fn within(&self, scope: Scope, backend: &Backend) -> bool {
         match scope {
             Scope::Node => same(self.node, &backend.node),
-            Scope::Zone if backend.zone.is_empty() => {
-                same(self.zone(self.node), self.zone(&backend.node))
-            }
-            Scope::Zone => same(self.zone(self.node), &backend.zone),
+            Scope::Zone => same(self.zone(self.node), self.zone_of(backend)),
             Scope::Region => same(self.region(self.node), self.region(&backend.node)),
             Scope::Any => true,
         }
+    }
+
+    fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
+        if backend.zone.is_empty() { self.zone(&backend.node) } else { &backend.zone }
     }
 
     fn zone(&self, node: &str) -> &str {
@@ -55,6 +126,19 @@ impl<'w> Location<'w> {
     fn region(&self, node: &str) -> &str {
         self.nodes.get(node).map_or("", |node| &node.region)
     }
+}
+
+/// Whether a backend can be used at all.
+pub(super) fn is_usable(backend: &Backend) -> bool {
+    backend.ready || is_last_resort(backend)
+}
+
+fn is_last_resort(backend: &Backend) -> bool {
+    backend.serving && backend.terminating
+}
+
+fn select<'b>(backends: &[&'b Backend], chosen: impl Fn(&Backend) -> bool) -> Vec<&'b Backend> {
+    backends.iter().copied().filter(|backend| chosen(backend)).collect()
 }
 
 /// What is unknown is not the same as anything.
@@ -67,19 +151,26 @@ mod tests {
     use super::*;
 
     fn node(name: &str, zone: &str, region: &str) -> (String, Node) {
+        let labels = [("zone", zone), ("region", region), ("host", name)].into_iter();
+        let labels = labels.filter(|(_, value)| !zone.is_empty() && !value.is_empty());
         let node = Node {
             name: name.into(),
             addresses: Vec::new(),
             zone: zone.into(),
             region: region.into(),
-            labels: BTreeMap::new(),
+            labels: labels.map(|(key, value)| (key.into(), value.into())).collect(),
             pod_prefixes: Vec::new(),
         };
         (name.into(), node)
     }
 
-    /// `name@node[/zone]`, then `!` not ready, `~` terminating but serving.
+    /// `byte@node[/zone]`, then `!` not ready, `~` terminating but serving; after a blank, hints
+    /// for zones and, with a `.` before them, for nodes.
     fn backend(text: &str) -> Backend {
+        let mut words = text.split(' ');
+        let text = words.next().unwrap();
+        let (nodes, zones): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('.'));
+        let names = |names: Vec<&str>| names.into_iter().map(|it| it.replace('.', "")).collect();
         let (place, state) = text.split_at(text.find(['!', '~']).unwrap_or(text.len()));
         let (last_byte, place) = place.split_once('@').unwrap();
         let (node, zone) = place.split_once('/').unwrap_or((place, ""));
@@ -87,11 +178,38 @@ mod tests {
             address: format!("10.0.0.{last_byte}:80").parse().unwrap(),
             node: node.into(),
             zone: zone.into(),
+            hints: Hints { zones: names(zones), nodes: names(nodes) },
             ready: state.is_empty(),
             serving: state != "!",
             terminating: state == "~",
             weight: 1,
         }
+    }
+
+    fn nodes() -> BTreeMap<String, Node> {
+        BTreeMap::from([
+            node("here", "a", "north"),
+            node("beside", "a", "north"),
+            node("near", "b", "north"),
+            node("far", "c", "south"),
+            node("bare", "", ""),
+        ])
+    }
+
+    /// The last bytes of the eligible backends of `here`'s cluster list.
+    fn cluster(here: &str, topology: &Topology, backends: &[&str]) -> Vec<u8> {
+        let backends: Vec<Backend> = backends.iter().map(|text| backend(text)).collect();
+        let hinted = backends.iter().any(|backend| backend.hints != Hints::default());
+        let backends: Vec<&Backend> = backends.iter().collect();
+        last_bytes(&Location::new(here, &nodes()).cluster(&backends, topology, hinted))
+    }
+
+    fn last_bytes(backends: &[&Backend]) -> Vec<u8> {
+        let last_byte = |backend: &&Backend| match backend.address.ip() {
+            std::net::IpAddr::V4(address) => address.octets()[3],
+            std::net::IpAddr::V6(_) => 0,
+        };
+        backends.iter().map(last_byte).collect()
     }
 
     /// A name, this node, its preference, backends, and the last bytes of the eligible ones.
@@ -100,13 +218,6 @@ mod tests {
     #[test]
     fn the_nearest_ready_backends_are_eligible() {
         use Scope::{Any, Node, Region, Zone};
-        let nodes = BTreeMap::from([
-            node("here", "a", "north"),
-            node("beside", "a", "north"),
-            node("near", "b", "north"),
-            node("far", "c", "south"),
-            node("bare", "", ""),
-        ]);
         let rows: &[Row<'_>] = &[
             ("default", "here", &[Any], &["1@here", "2@far"], &[1, 2]),
             ("node first", "here", &[Node, Any], &["1@here", "2@beside"], &[1]),
@@ -131,18 +242,95 @@ mod tests {
             ("unknown node finds itself", "lost", &[Node], &["1@lost", "2@"], &[1]),
         ];
         for (name, here, scopes, backends, expected) in rows {
+            let eligible = cluster(here, &Topology::Scopes(scopes.to_vec()), backends);
+            assert_eq!(eligible, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn hints_count_when_every_ready_backend_has_one() {
+        let rows: &[(&str, &str, &[&str], &[u8])] = &[
+            ("no hints", "here", &["1@here", "2@far"], &[1, 2]),
+            ("my zone", "here", &["1@far a", "2@far b", "3@far c a"], &[1, 3]),
+            ("nobody's for my zone", "here", &["1@here b", "2@here c"], &[1, 2]),
+            ("one without", "here", &["1@here a", "2@here"], &[1, 2]),
+            ("one without, not ready", "here", &["1@here a", "2@here!", "3@far b"], &[1]),
+            ("only the unready is for me", "here", &["1@here! a", "2@far b"], &[2]),
+            ("my node", "here", &["1@far a .here", "2@far a .beside"], &[1]),
+            ("nobody's for my node", "here", &["1@far b .far", "2@far a .beside"], &[2]),
+            ("a node without", "here", &["1@far b .here", "2@far a"], &[2]),
+            ("nodes alone, not mine", "here", &["1@far .far", "2@far .beside"], &[1, 2]),
+            ("no zone", "bare", &["1@far a", "2@far b"], &[1, 2]),
+            ("terminating: hints do not count", "here", &["1@far~ b", "2@far~ a"], &[1, 2]),
+        ];
+        for (name, here, backends, expected) in rows {
+            for topology in [Topology::Hints(None), Topology::Hints(Some(Nearness::SameNode))] {
+                if *name == "no hints" && topology != Topology::Hints(None) {
+                    continue;
+                }
+                assert_eq!(cluster(here, &topology, backends), *expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_hints_are_computed_for_a_distribution() {
+        use Nearness::{SameNode, SameZone};
+        let rows: &[(&str, Nearness, &str, &[&str], &[u8])] = &[
+            ("zone", SameZone, "here", &["1@here", "2@beside", "3@far"], &[1, 2]),
+            ("own zone", SameZone, "here", &["1@far/a", "2@here/c"], &[1]),
+            ("zone unknown", SameZone, "here", &["1@here", "2@lost"], &[1, 2]),
+            ("unready does not matter", SameZone, "here", &["1@here", "2@lost!", "3@far"], &[1]),
+            ("node", SameNode, "here", &["1@here", "2@beside", "3@far"], &[1]),
+            ("not my node, so zone", SameNode, "here", &["2@beside", "3@far"], &[2]),
+            ("node unknown", SameNode, "here", &["1@here", "2@/a", "3@far"], &[1, 2]),
+            ("elsewhere", SameNode, "here", &["1@near", "2@far"], &[1, 2]),
+            ("explicit ones stay", SameZone, "here", &["1@here b", "2@far a"], &[2]),
+            ("explicit on some", SameZone, "here", &["1@here", "2@far b"], &[1, 2]),
+        ];
+        for (name, nearness, here, backends, expected) in rows {
+            let topology = Topology::Hints(Some(*nearness));
+            assert_eq!(cluster(here, &topology, backends), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn topology_keys_are_tried_in_order() {
+        let rows: &[(&str, &str, &[&str], &[&str], &[u8])] = &[
+            ("none", "here", &[], &["1@here", "2@far"], &[1, 2]),
+            ("host", "here", &["host"], &["1@here", "2@beside"], &[1]),
+            ("exhausted", "here", &["host", "zone"], &["1@near", "2@far"], &[]),
+            ("next key", "here", &["host", "zone", "region"], &["1@near", "2@far"], &[1]),
+            ("any at the end", "here", &["host", "*"], &["1@near", "2@far"], &[1, 2]),
+            ("a label that is not there", "here", &["rack", "zone"], &["1@beside", "2@far"], &[1]),
+            ("only such labels", "here", &["rack"], &["1@here"], &[]),
+            ("unknown nodes", "here", &["zone"], &["1@lost", "2@", "3@beside"], &[3]),
+            ("no labels", "bare", &["host"], &["1@bare"], &[]),
+            ("no labels, any at the end", "bare", &["host", "*"], &["1@bare", "2@far"], &[1, 2]),
+            ("unknown here", "lost", &["*"], &["1@far"], &[1]),
+            ("not ready does not count", "here", &["zone", "*"], &["1@here!", "2@far"], &[2]),
+            ("last resort", "here", &["host"], &["1@far~", "2@here!"], &[1]),
+        ];
+        for (name, here, keys, backends, expected) in rows {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(cluster(here, &Topology::Keys(keys), backends), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_local_list_knows_no_topology() {
+        let rows: &[(&str, &[&str], &[u8])] = &[
+            ("ready here", &["1@here b", "2@far a", "3@here"], &[1, 3]),
+            ("ready before terminating", &["1@here~", "2@here"], &[2]),
+            ("terminating here", &["1@here~", "2@far", "3@here!"], &[1]),
+            ("nobody here", &["1@far", "2@"], &[]),
+        ];
+        for (name, backends, expected) in rows {
             let backends: Vec<Backend> = backends.iter().map(|text| backend(text)).collect();
-            let location = Location::new(here, &nodes);
-            let eligible = location
-                .eligible(&backends.iter().collect::<Vec<_>>(), &Preference(scopes.to_vec()));
-            let last_bytes: Vec<u8> = eligible
-                .iter()
-                .map(|backend| match backend.address.ip() {
-                    std::net::IpAddr::V4(address) => address.octets()[3],
-                    std::net::IpAddr::V6(_) => 0,
-                })
-                .collect();
-            assert_eq!(last_bytes, *expected, "{name}");
+            let local = Location::new("here", &nodes())
+                .local(&backends.iter().collect::<Vec<_>>())
+                .to_vec();
+            assert_eq!(last_bytes(&local), *expected, "{name}");
         }
     }
 }

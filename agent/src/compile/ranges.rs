@@ -49,7 +49,7 @@ pub(super) fn bounds(prefix: Prefix) -> (u128, u128) {
 pub(super) struct Ranges(Vec<(u128, u128)>);
 
 impl Ranges {
-    fn of_prefixes(prefixes: &[Prefix], family: Family) -> Self {
+    pub(super) fn of_prefixes(prefixes: &[Prefix], family: Family) -> Self {
         let of_family = |prefix: &&Prefix| Family::of(prefix.net().addr()) == family;
         Self::merged(prefixes.iter().filter(of_family).map(|prefix| bounds(*prefix)).collect())
     }

@@ -1,10 +1,10 @@
-//! Where each service's slots lie in the one slot array.
+//! Where the slots of each list of backends lie in the one slot array.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Service records by id, each with the first slot and their number.
+/// Lists of backends by number, each with the first slot and how many it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Places(BTreeMap<u32, (u32, u32)>);
 
@@ -15,7 +15,7 @@ pub(super) struct Full {
 }
 
 impl Places {
-    /// Lays out ranges of the given sizes by service. What kept its size keeps its place; the
+    /// Lays out ranges of the given sizes by list. What kept its size keeps its place; the
     /// rest takes the first gap that is large enough. When none is, all are laid out anew. What
     /// cannot fit changes nothing.
     pub(super) fn assign(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> Result<(), Full> {
@@ -38,9 +38,9 @@ impl Places {
         self.0.values().map(|(_, size)| aligned(*size) as usize).sum()
     }
 
-    /// The first slot of a service and how many it has.
-    pub(super) fn get(&self, service: u32) -> Option<(u32, u32)> {
-        self.0.get(&service).copied()
+    /// The first slot of a list and how many it has.
+    pub(super) fn get(&self, list: u32) -> Option<(u32, u32)> {
+        self.0.get(&list).copied()
     }
 
     fn fill(&mut self, sizes: &BTreeMap<u32, u32>, room: u32) -> bool {
@@ -79,7 +79,7 @@ impl Places {
     }
 }
 
-/// Services do not share words of two slots.
+/// Lists do not share words of two slots.
 fn aligned(size: u32) -> u32 {
     size.next_multiple_of(2)
 }

@@ -14,6 +14,7 @@ use super::{
     conflicts, digest,
     groups::Refreshed,
     ids::{Allocator, Exhausted, Ids, QUARANTINE},
+    intervals,
     judging::{Judging, Names},
     limits::{Limits, within},
     marks::Marks,
@@ -73,6 +74,7 @@ impl State {
             usage("frontends", image.frontends.len(), limits.frontends as usize),
             usage("backends", services.backends.len(), limits.records(Table::Backends) as usize),
             usage("slots", services.places.slots(), limits.words(Table::Slots) * 2),
+            usage("intervals", image.words(Table::Intervals).len() / 4, intervals::room(limits)),
             usage("next hops", services.next_hops.len(), limits.next_hops as usize),
         ];
         usages.extend(self.judging.usage(limits));
@@ -164,10 +166,10 @@ impl Update<'_> {
     fn write_services(&self, state: &mut State, ids: &mut Ids) -> Result<bool, Vec<Refusal>> {
         let (mut image, now) = (Image::default(), ids.local.compilations);
         let known = Arc::make_mut(&mut ids.services);
-        let here = self.addresses_here(state);
-        let serving =
-            services::write(&mut image, self.limits, self.world, self.node, &here, known, now)?;
-        for table in [Table::Services, Table::Backends, Table::Slots] {
+        let Self { limits, world, node, .. } = *self;
+        let scene = services::Scene { limits, world, node, here: &self.addresses_here(state) };
+        let serving = services::write(&mut image, &scene, known, now)?;
+        for table in [Table::Services, Table::Backends, Table::Slots, Table::Intervals] {
             state.draft.set_table(table, &image);
         }
         state.draft.set_frontends(&image.frontends);

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use proto::v1::{self, resource};
 
-use super::{problems::Problems, rule};
+use super::{problems::Problems, rule, service};
 use crate::{
     model::{
-        AddressSet, Backend, BackendSet, Frontend, Key, Kind, Node, Policy, Preference, Prefix,
-        Protocol, Resource, Scope, Service, Tier, Workload,
+        AddressSet, Backend, BackendSet, Hints, Key, Kind, Node, Policy, Prefix, Protocol,
+        Resource, Tier, Workload,
     },
     refusal::Refusal,
 };
@@ -24,7 +24,7 @@ pub fn resource(path: &str, message: v1::Resource) -> Result<Resource, Vec<Refus
         Some(resource::Kind::AddressSet(it)) => address_set(it).map(Resource::AddressSet),
         Some(resource::Kind::Policy(it)) => policy(it).map(Resource::Policy),
         Some(resource::Kind::BackendSet(it)) => backend_set(it).map(Resource::BackendSet),
-        Some(resource::Kind::Service(it)) => service(it).map(Resource::Service),
+        Some(resource::Kind::Service(it)) => service::from_proto(it).map(Resource::Service),
     }
 }
 
@@ -66,7 +66,7 @@ fn address_set(message: v1::AddressSet) -> Result<AddressSet, Vec<Refusal>> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
-fn prefix(problems: &mut Problems, path: String, text: String) -> Option<Prefix> {
+pub(super) fn prefix(problems: &mut Problems, path: String, text: String) -> Option<Prefix> {
     problems.take(path, text.parse())
 }
 
@@ -114,41 +114,7 @@ fn backend(problems: &mut Problems, path: String, message: v1::Backend) -> Optio
         serving: message.serving.unwrap_or(ready),
         terminating: message.terminating,
         weight: message.weight.unwrap_or(1),
-    })
-}
-
-fn service(message: v1::Service) -> Result<Service, Vec<Refusal>> {
-    let mut problems = problems(Kind::Service, &message.name);
-    problems.features(&message.required_features);
-    let frontends = problems.list("frontends", message.frontends, frontend);
-    let preference = if message.preference.is_empty() {
-        Preference::default()
-    } else {
-        Preference(problems.list("preference", message.preference, scope))
-    };
-    problems.finish(Some(Service {
-        name: message.name,
-        frontends,
-        backend_set: message.backend_set,
-        preference,
-    }))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
-fn frontend(problems: &mut Problems, path: String, message: v1::Frontend) -> Option<Frontend> {
-    let address = problems.address(format!("{path}.address"), &message.address);
-    let port = problems.port(format!("{path}.port"), message.port);
-    let protocol = protocol(problems, format!("{path}.protocol"), message.protocol);
-    Some(Frontend { address: address?, port: port?, protocol: protocol? })
-}
-
-fn scope(problems: &mut Problems, path: String, number: i32) -> Option<Scope> {
-    problems.enumeration(path, number, |scope| match scope {
-        v1::Scope::Unspecified => None,
-        v1::Scope::Node => Some(Scope::Node),
-        v1::Scope::Zone => Some(Scope::Zone),
-        v1::Scope::Region => Some(Scope::Region),
-        v1::Scope::Any => Some(Scope::Any),
+        hints: Hints { zones: message.hint_zones, nodes: message.hint_nodes },
     })
 }
 
@@ -161,6 +127,6 @@ pub(super) fn protocol(problems: &mut Problems, path: String, number: i32) -> Op
     })
 }
 
-fn problems(kind: Kind, name: &str) -> Problems {
+pub(super) fn problems(kind: Kind, name: &str) -> Problems {
     Problems::new(Key { kind, name: name.to_owned() })
 }

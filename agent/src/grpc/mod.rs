@@ -13,6 +13,7 @@ mod peer;
 mod problems;
 mod rule;
 mod saved;
+mod service;
 mod staging;
 mod status;
 mod sync;

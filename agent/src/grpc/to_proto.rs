@@ -2,11 +2,10 @@
 
 use proto::v1::{self, apply_response, resource};
 
-use super::{key, rule};
+use super::{key, rule, service};
 use crate::{
     model::{
-        AddressSet, Backend, BackendSet, Frontend, Node, Policy, Protocol, Resource, Rule, Scope,
-        Service, Tier, Workload,
+        AddressSet, Backend, BackendSet, Node, Policy, Protocol, Resource, Rule, Tier, Workload,
     },
     refusal::Refusal,
     store::{Accepted, Answer, HeldResource},
@@ -28,7 +27,7 @@ pub fn resource(resource: &Resource) -> v1::Resource {
         Resource::AddressSet(it) => resource::Kind::AddressSet(address_set(it)),
         Resource::Policy(it) => resource::Kind::Policy(policy(it)),
         Resource::BackendSet(it) => resource::Kind::BackendSet(backend_set(it)),
-        Resource::Service(it) => resource::Kind::Service(service(it)),
+        Resource::Service(it) => resource::Kind::Service(service::to_proto(it)),
     };
     v1::Resource { kind: Some(kind) }
 }
@@ -134,33 +133,11 @@ fn backend(backend: &Backend) -> v1::Backend {
         serving: Some(backend.serving),
         terminating: backend.terminating,
         weight: Some(backend.weight),
+        hint_zones: backend.hints.zones.clone(),
+        hint_nodes: backend.hints.nodes.clone(),
     }
 }
 
-fn service(service: &Service) -> v1::Service {
-    let scope = |scope: &Scope| match scope {
-        Scope::Node => v1::Scope::Node.into(),
-        Scope::Zone => v1::Scope::Zone.into(),
-        Scope::Region => v1::Scope::Region.into(),
-        Scope::Any => v1::Scope::Any.into(),
-    };
-    v1::Service {
-        name: service.name.clone(),
-        frontends: service.frontends.iter().map(frontend).collect(),
-        backend_set: service.backend_set.clone(),
-        preference: service.preference.0.iter().map(scope).collect(),
-        required_features: Vec::new(),
-    }
-}
-
-fn frontend(frontend: &Frontend) -> v1::Frontend {
-    v1::Frontend {
-        address: frontend.address.to_string(),
-        port: frontend.port.into(),
-        protocol: protocol_to_proto(frontend.protocol).into(),
-    }
-}
-
-fn texts(values: &[impl ToString]) -> Vec<String> {
+pub(super) fn texts(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }

@@ -56,6 +56,7 @@ pub struct TableSizes {
     pub services: u32,
     pub backends: u32,
     pub slots: u32,
+    pub intervals: u32,
     pub addresses6: u32,
     pub prefixes6: u32,
     pub frontends: u32,
@@ -74,6 +75,7 @@ impl Default for TableSizes {
             services: Table::Services.default_blocks(),
             backends: Table::Backends.default_blocks(),
             slots: Table::Slots.default_blocks(),
+            intervals: Table::Intervals.default_blocks(),
             addresses6: 65_536,
             prefixes6: 16_384,
             frontends: 65_536,
@@ -93,6 +95,7 @@ impl TableSizes {
             Table::Services => self.services,
             Table::Backends => self.backends,
             Table::Slots => self.slots,
+            Table::Intervals => self.intervals,
         }
     }
 }

@@ -35,12 +35,13 @@ const CONTROL_WORDS: usize = size_of::<Control>() / size_of::<u64>();
 impl KernelMaps {
     /// Opens the maps pinned in `directory`.
     pub fn open(directory: &Path) -> Result<Self, MapError> {
-        let [a, b, c, d, e, f, g, h] = Table::ALL.map(|table| mapping(directory, table.map_name()));
-        let [i, j, k, l, m] = Keyed::ALL.map(|keyed| open(directory, keyed.map_name()));
+        let [a, b, c, d, e, f, g, h, i] =
+            Table::ALL.map(|table| mapping(directory, table.map_name()));
+        let [j, k, l, m, n] = Keyed::ALL.map(|keyed| open(directory, keyed.map_name()));
         Ok(Self {
             control: Self::control_record(directory)?,
-            tables: [a?, b?, c?, d?, e?, f?, g?, h?],
-            keyed: [i?, j?, k?, l?, m?],
+            tables: [a?, b?, c?, d?, e?, f?, g?, h?, i?],
+            keyed: [j?, k?, l?, m?, n?],
             grace: GracePeriod::new()?,
         })
     }

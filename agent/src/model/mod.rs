@@ -11,4 +11,7 @@ mod service;
 pub use address::{AddressSet, Node, Prefix, PrefixError, Workload};
 pub use policy::{Action, Policy, PortMatch, PortRange, PortRangeError, Protocol, Rule, Tier};
 pub use resource::{Key, Kind, Resource, World};
-pub use service::{Backend, BackendSet, Frontend, Preference, Scope, Service};
+pub use service::{
+    ANY_KEY, Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Scope, Service,
+    Topology, TrafficPolicy,
+};

@@ -2,14 +2,47 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Protocol;
+use super::{Prefix, Protocol};
 
 /// A service address: what clients connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frontend {
+    pub kind: FrontendKind,
+    /// Of a node port the unspecified address of its family: every node answers at its own.
     pub address: IpAddr,
     pub port: u16,
     pub protocol: Protocol,
+}
+
+/// Where a service address comes from, which decides with the traffic policies who gets which
+/// backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrontendKind {
+    /// For clients in the cluster.
+    Cluster,
+    /// A port of every node.
+    NodePort,
+    /// An address of a load balancer, guarded by the service's source ranges.
+    LoadBalancer,
+    /// An address that somebody else leads to the nodes.
+    External,
+}
+
+impl FrontendKind {
+    /// Whether the external traffic policy speaks of it.
+    pub const fn is_external(self) -> bool {
+        !matches!(self, Self::Cluster)
+    }
+}
+
+/// Which backends a traffic policy admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TrafficPolicy {
+    /// Those of the whole cluster.
+    #[default]
+    Cluster,
+    /// Those of this node.
+    Local,
 }
 
 /// How near a backend is to this node.
@@ -21,17 +54,36 @@ pub enum Scope {
     Any,
 }
 
-/// Scopes to try in order; the first that holds a backend supplies all of them.
-///
-/// Past the end of the list there is no backend, so most lists end in [`Scope::Any`].
+/// Which backends of the whole cluster are preferred.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Preference(pub Vec<Scope>);
+pub enum Topology {
+    /// What the backends' hints say. Where none has any, hints are computed for this preference,
+    /// if there is one.
+    Hints(Option<Nearness>),
+    /// Labels of nodes to try in order: the backends whose nodes have this node's value. `*` is
+    /// all backends. Past the end there is none; an empty list is all.
+    Keys(Vec<String>),
+    /// Scopes to try in order; the first that holds a backend supplies all of them. Past the end
+    /// there is none, so most lists end in [`Scope::Any`].
+    Scopes(Vec<Scope>),
+}
 
-impl Default for Preference {
+impl Default for Topology {
     fn default() -> Self {
-        Self(vec![Scope::Any])
+        Self::Hints(None)
     }
 }
+
+/// What Kubernetes calls `trafficDistribution`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nearness {
+    SameZone,
+    /// Else the same zone.
+    SameNode,
+}
+
+/// The key of [`Topology::Keys`] that takes all backends.
+pub const ANY_KEY: &str = "*";
 
 /// Frontends that share one set of backends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +93,13 @@ pub struct Service {
     pub frontends: Vec<Frontend>,
     /// The [`BackendSet`] that answers, by name.
     pub backend_set: String,
-    pub preference: Preference,
+    pub topology: Topology,
+    /// For cluster frontends.
+    pub internal_policy: TrafficPolicy,
+    /// For all other frontends.
+    pub external_policy: TrafficPolicy,
+    /// Who may use load-balancer frontends; none is everybody.
+    pub source_ranges: Vec<Prefix>,
 }
 
 /// A real server.
@@ -52,6 +110,7 @@ pub struct Backend {
     pub node: String,
     /// Empty means the node's zone.
     pub zone: String,
+    pub hints: Hints,
     /// Takes new connections.
     pub ready: bool,
     /// Answers, though perhaps shutting down; the last resort when nothing is ready.
@@ -59,6 +118,13 @@ pub struct Backend {
     pub terminating: bool,
     /// Relative share of new connections, at least 1.
     pub weight: u32,
+}
+
+/// Whose clients should use a backend.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    pub zones: Vec<String>,
+    pub nodes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,13 @@
 mod frame;
 mod tables;
 
-use datapath::{Family, Hook, V4, V6, Verdict, Work, fast, slow};
+use std::net::{IpAddr, SocketAddr};
+
+use abi::reason::DropReason;
+use datapath::{
+    Address, Context, Ends, Family, Hook, Offer, Port, Shape, Tuple, V4, V6, Verdict, Work, fast,
+    slow,
+};
 
 pub use frame::Frame;
 pub use tables::SimulatedTables;
@@ -23,5 +29,80 @@ pub fn send(tables: &SimulatedTables, hook: Hook, interface: u32, frame: &mut Fr
             slow::<V6, _, _>(hook, interface, frame, &mut Work::default(), tables)
         }
         (verdict, _) => verdict,
+    }
+}
+
+/// A connection, by the values that tables are asked with.
+#[derive(Debug, Clone, Copy)]
+pub struct Query {
+    pub source: IpAddr,
+    /// Of protocols without ports, port 0.
+    pub destination: SocketAddr,
+    /// By number.
+    pub protocol: u8,
+}
+
+/// What a service has for the client of a connection; `Ok(None)`: the destination is no frontend.
+/// The client may be at the node itself, from where no packet comes to a hook.
+pub fn offer(tables: &SimulatedTables, query: Query) -> Result<Option<Offer>, DropReason> {
+    fn ask<A: Address>(
+        tables: &SimulatedTables,
+        tuple: Tuple<A>,
+    ) -> Result<Option<Offer>, DropReason> {
+        let context = context(tables)?;
+        let ends = Ends::of(&tuple, &context).ok_or(DropReason::MissingMap)?;
+        datapath::offer(&context, ends, &tuple)
+    }
+    match tuple(query) {
+        Some(Either::V4(tuple)) => ask(tables, tuple),
+        Some(Either::V6(tuple)) => ask(tables, tuple),
+        None => Ok(None),
+    }
+}
+
+/// What policy says of a connection of this shape, at those of its ends that are local.
+pub fn judge(tables: &SimulatedTables, query: Query, shape: Shape) -> Result<(), DropReason> {
+    fn ask<A: Address>(
+        tables: &SimulatedTables,
+        tuple: Tuple<A>,
+        shape: Shape,
+    ) -> Result<(), DropReason> {
+        let context = context(tables)?;
+        let ends = Ends::of(&tuple, &context).ok_or(DropReason::MissingMap)?;
+        datapath::judge(&context, ends, &tuple, shape)
+    }
+    match tuple(query) {
+        Some(Either::V4(tuple)) => ask(tables, tuple, shape),
+        Some(Either::V6(tuple)) => ask(tables, tuple, shape),
+        None => Ok(()),
+    }
+}
+
+fn context(tables: &SimulatedTables) -> Result<Context<'_, SimulatedTables>, DropReason> {
+    Context::new(Hook::UplinkIngress, 0, tables).map_err(|_| DropReason::MissingMap)
+}
+
+enum Either {
+    V4(Tuple<V4>),
+    V6(Tuple<V6>),
+}
+
+/// `None` where the addresses are of different families.
+fn tuple(Query { source, destination, protocol }: Query) -> Option<Either> {
+    fn tuple<A>(source: A, destination: A, port: u16, protocol: u8) -> Tuple<A> {
+        let (source_port, destination_port) = (Port::default(), Port::new(port));
+        Tuple { source, destination, source_port, destination_port, protocol }
+    }
+    let port = destination.port();
+    match (source, destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let [source, destination] = [source, destination].map(|it| V4::new(it.octets()));
+            Some(Either::V4(tuple(source, destination, port, protocol)))
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let [source, destination] = [source, destination].map(|it| V6::new(it.octets()));
+            Some(Either::V6(tuple(source, destination, port, protocol)))
+        }
+        _ => None,
     }
 }

@@ -1,11 +1,14 @@
 //! What resources must be to each other: references that lead somewhere, frontends of one
 //! service only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::edit::Edit;
 use crate::{
-    model::{Frontend, Key, Kind, Policy, Rule, Service, World},
+    model::{Frontend, Key, Kind, Policy, Protocol, Rule, Service, World},
     refusal::Refusal,
 };
 
@@ -63,12 +66,14 @@ fn peer_names(rules: &[Rule]) -> impl Iterator<Item = (usize, usize, &String)> {
 /// Of two services with one frontend, the one at fault is the one that was just changed.
 fn check_frontends<'a>(
     service: &'a Service,
-    frontends: &mut BTreeMap<Frontend, (&'a Service, usize)>,
+    frontends: &mut BTreeMap<(IpAddr, u16, Protocol), (&'a Service, usize)>,
     changed: &BTreeSet<Key>,
     refusals: &mut Vec<Refusal>,
 ) {
     for (index, frontend) in service.frontends.iter().enumerate() {
-        let Some((other, other_index)) = frontends.insert(*frontend, (service, index)) else {
+        let Frontend { address, port, protocol, .. } = *frontend;
+        let socket = (address, port, protocol);
+        let Some((other, other_index)) = frontends.insert(socket, (service, index)) else {
             continue;
         };
         let (blamed, blamed_index, holder) = if changed.contains(&key(service)) {
@@ -76,7 +81,6 @@ fn check_frontends<'a>(
         } else {
             (other, other_index, service)
         };
-        let Frontend { address, port, protocol } = frontend;
         let reason =
             format!("{protocol} {address} port {port} is a frontend of {} too", key(holder));
         refusals.push(Refusal::new(key(blamed), format!("frontends[{blamed_index}]"), reason));

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::Limits;
 use crate::{
     model::{
-        Action, AddressSet, BackendSet, Frontend, Key, Node, Policy, Prefix, Protocol, Resource,
-        Rule, Service, Tier, Workload,
+        Action, AddressSet, BackendSet, Frontend, FrontendKind, Key, Node, Policy, Prefix,
+        Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy, Workload,
     },
     refusal::Refusal,
 };
@@ -110,10 +110,28 @@ impl Check<'_> {
         for (index, frontend) in service.frontends.iter().enumerate() {
             self.frontend(&format!("frontends[{index}]"), frontend);
         }
+        let limit = self.limits.prefixes_per_address_set;
+        let ranges = &service.source_ranges;
+        self.limit("source_ranges", ranges.len(), "prefixes_per_address_set", limit);
+        self.prefixes("source_ranges", ranges);
+        let Topology::Keys(keys) = &service.topology else { return };
+        for (index, key) in keys.iter().enumerate() {
+            self.name(&format!("topology_keys[{index}]"), key);
+        }
+        let is_external = service.frontends.iter().any(|it| it.kind.is_external());
+        if is_external && service.external_policy == TrafficPolicy::Local {
+            let reason = "cannot be combined with an external traffic policy LOCAL";
+            self.refuse("topology_keys", reason);
+        }
     }
 
     fn frontend(&mut self, path: &str, frontend: &Frontend) {
-        self.address(&format!("{path}.address"), frontend.address);
+        let field = format!("{path}.address");
+        if frontend.kind != FrontendKind::NodePort {
+            self.address(&field, frontend.address);
+        } else if !frontend.address.is_unspecified() {
+            self.refuse(field, "of a node port is 0.0.0.0 or ::");
+        }
         self.port(&format!("{path}.port"), frontend.port);
         if frontend.protocol == Protocol::Sctp {
             self.refuse(format!("{path}.protocol"), "services are for TCP and UDP");

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What is in one of two worlds and not in the other, or not the same.
-fn difference(before: &World, after: &World) -> BTreeSet<Key> {
+pub fn difference(before: &World, after: &World) -> BTreeSet<Key> {
     let keys = before.keys().chain(after.keys());
     keys.filter(|key| before.get(key) != after.get(key)).collect()
 }

@@ -125,7 +125,7 @@ pub fn service(image: &Image, frontend: Frontend) -> (u32, Service) {
 
 /// Backend ids by slot of a service's range.
 pub fn slots(image: &Image, service: &Service) -> Vec<u32> {
-    let range = service.internal;
+    let range = service.pods;
     (range.start()..range.start() + range.size())
         .map(|slot| (image.word(Table::Slots, slot as usize / 2) >> (slot % 2 * 32)) as u32)
         .collect()

@@ -8,6 +8,8 @@ mod changes;
 mod incremental;
 mod limits;
 mod lookup;
+mod naive;
+mod offers;
 mod oracle;
 mod services;
 mod verdicts;

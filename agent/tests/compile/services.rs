@@ -41,7 +41,9 @@ type Row<'t> = (&'t str, Vec<Backend>, &'t [&'t str], &'t [&'t str]);
 /// Addresses that new connections to a frontend reach.
 fn reached(image: &Image, text: &str) -> BTreeSet<String> {
     let (_, service) = service_of(image, frontend(text));
-    assert_eq!(service.internal, service.external);
+    assert_eq!(service.outside, service.node);
+    let place = |range: Range| (range.start(), range.size());
+    assert_eq!(place(service.pods), place(service.outside));
     slots(image, &service)
         .into_iter()
         .map(|id| {
@@ -106,7 +108,7 @@ fn new_connections_reach_the_preferred_backends_of_their_family() {
             let expected = expected.iter().map(|it| (*it).to_owned()).collect();
             assert_eq!(reached(&image, text), expected, "{name}: {text}");
             let (_, record) = service_of(&image, frontend(text));
-            assert_eq!(record.internal == Range::REJECT, expected.is_empty(), "{name}: {text}");
+            assert_eq!(record.pods == Range::REJECT, expected.is_empty(), "{name}: {text}");
         }
     }
 }
@@ -161,6 +163,6 @@ fn scarce_slots_are_shared_before_anybody_is_refused() {
             backends(2),
         )));
     let image = Compiler::new(HERE.into(), limits).compile(&world).unwrap();
-    let size = |text| service_of(&image, frontend(text)).1.internal.size();
+    let size = |text| service_of(&image, frontend(text)).1.pods.size();
     assert_eq!((size("10.96.0.1:80"), size("10.96.0.2:80")), (1031, 211));
 }

@@ -6,8 +6,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     compile::{Compiler, Limits},
     model::{
-        Action, AddressSet, Backend, BackendSet, Frontend, Node, Policy, PortMatch, PortRange,
-        Preference, Prefix, Protocol, Resource, Rule, Scope, Service, Tier, Workload, World,
+        Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
+        PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier, Topology,
+        TrafficPolicy, Workload, World,
     },
 };
 
@@ -72,7 +73,12 @@ pub fn admit(name: &str, subject: &str, peers: &[&str]) -> Resource {
 
 pub fn frontend(text: &str) -> Frontend {
     let socket: std::net::SocketAddr = text.parse().unwrap();
-    Frontend { address: socket.ip(), port: socket.port(), protocol: Protocol::Tcp }
+    Frontend {
+        kind: FrontendKind::Cluster,
+        address: socket.ip(),
+        port: socket.port(),
+        protocol: Protocol::Tcp,
+    }
 }
 
 /// A service and its backend set, of the same name.
@@ -83,7 +89,10 @@ pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resou
             name: name.into(),
             frontends: frontends.iter().map(|text| frontend(text)).collect(),
             backend_set: name.into(),
-            preference: Preference(vec![Scope::Zone, Scope::Any]),
+            topology: Topology::Scopes(vec![Scope::Zone, Scope::Any]),
+            internal_policy: TrafficPolicy::Cluster,
+            external_policy: TrafficPolicy::Cluster,
+            source_ranges: Vec::new(),
         }),
     ]
 }
@@ -93,6 +102,7 @@ pub fn backend(text: &str, node: &str) -> Backend {
         address: text.parse().unwrap(),
         node: node.into(),
         zone: String::new(),
+        hints: Hints::default(),
         ready: true,
         serving: true,
         terminating: false,

@@ -255,7 +255,74 @@ fn unknown_cases() -> Vec<Case> {
             field: "preference[1]",
             reason: "this agent does not know value 9",
         },
+        Case {
+            what: "an unknown traffic policy",
+            upserts: vec![service_with(|it| it.external_traffic_policy = 9)],
+            resource: (Kind::Service, "s"),
+            field: "external_traffic_policy",
+            reason: "this agent does not know value 9",
+        },
+        Case {
+            what: "an unknown distribution",
+            upserts: vec![service_with(|it| it.traffic_distribution = 9)],
+            resource: (Kind::Service, "s"),
+            field: "traffic_distribution",
+            reason: "this agent does not know value 9",
+        },
+        Case {
+            what: "an unknown kind of frontend",
+            upserts: vec![service_with(|it| it.frontends[0].kind = 9)],
+            resource: (Kind::Service, "s"),
+            field: "frontends[0].kind",
+            reason: "this agent does not know value 9",
+        },
+        Case {
+            what: "two ways to choose",
+            upserts: vec![service_with(|it| {
+                it.preference = vec![v1::Scope::Any.into()];
+                it.topology_keys = vec!["*".into()];
+            })],
+            resource: (Kind::Service, "s"),
+            field: "topology_keys",
+            reason: "cannot be combined with preference",
+        },
+        Case {
+            what: "topology keys where sources are kept",
+            upserts: vec![service_with(|it| {
+                it.frontends[0].kind = v1::frontend::Kind::External.into();
+                it.topology_keys = vec!["*".into()];
+                it.external_traffic_policy = v1::service::TrafficPolicy::Local.into();
+            })],
+            resource: (Kind::Service, "s"),
+            field: "topology_keys",
+            reason: "cannot be combined with an external traffic policy LOCAL",
+        },
+        Case {
+            what: "a node port of one address",
+            upserts: vec![service_with(|it| {
+                it.frontends[0].kind = v1::frontend::Kind::NodePort.into();
+            })],
+            resource: (Kind::Service, "s"),
+            field: "frontends[0].address",
+            reason: "of a node port is 0.0.0.0 or ::",
+        },
+        Case {
+            what: "a source range with host bits",
+            upserts: vec![service_with(|it| it.source_ranges = vec!["10.0.0.1/8".into()])],
+            resource: (Kind::Service, "s"),
+            field: "source_ranges[0]",
+            reason: "10.0.0.1/8 has host bits set; the prefix is 10.0.0.0/8",
+        },
     ]
+}
+
+/// A service at one address, but for a change.
+fn service_with(change: impl FnOnce(&mut v1::Service)) -> Resource {
+    let mut resource = crate::resources::service("s", &[("10.96.0.7", 80)], "shop");
+    if let Some(resource::Kind::Service(service)) = &mut resource.kind {
+        change(service);
+    }
+    resource
 }
 
 #[tokio::test]
@@ -294,7 +361,7 @@ async fn a_full_table_refuses_and_changes_nothing() {
     node.apply("cli", vec![crate::resources::node("n")]).await.unwrap();
     node.tables.content().failure = Some(capacity_failure);
     let Ok(Answer::Nack(nack)) = node.apply("cli", shop()).await else { panic!("not refused") };
-    assert_eq!(nack.refusals[0].reason, "zg2_slots needs 9 entries and has room for 8");
+    assert_eq!(nack.refusals[0].reason, "zg3_slots needs 9 entries and has room for 8");
     assert_eq!(node.names().await, ["n"]);
 }
 

@@ -76,6 +76,7 @@ pub fn service(name: &str, frontends: &[(&str, u32)], backend_set: &str) -> Reso
         address: (*address).into(),
         port: *port,
         protocol: v1::Protocol::Tcp.into(),
+        ..Default::default()
     };
     resource(resource::Kind::Service(v1::Service {
         name: name.into(),

@@ -6,8 +6,9 @@ use std::{
 };
 
 use zonegate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, Node, Policy, PortMatch, PortRange,
-    Preference, Protocol, Resource, Rule, Service, Tier, Workload, World,
+    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
+    PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
+    Workload, World,
 };
 
 /// The node under test.
@@ -165,15 +166,21 @@ pub fn service(
     port: u16,
     backends: Vec<Backend>,
 ) -> [Resource; 2] {
-    let frontends =
-        addresses.iter().map(|address| Frontend { address: *address, port, protocol }).collect();
+    let kind = FrontendKind::Cluster;
+    let frontends = addresses
+        .iter()
+        .map(|address| Frontend { kind, address: *address, port, protocol })
+        .collect();
     [
         Resource::BackendSet(BackendSet { name: name.to_owned(), backends }),
         Resource::Service(Service {
             name: name.to_owned(),
             frontends,
             backend_set: name.to_owned(),
-            preference: Preference::default(),
+            topology: Topology::default(),
+            internal_policy: TrafficPolicy::Cluster,
+            external_policy: TrafficPolicy::Cluster,
+            source_ranges: Vec::new(),
         }),
     ]
 }
@@ -184,6 +191,7 @@ pub fn backend(address: IpAddr, port: u16) -> Backend {
         address: SocketAddr::new(address, port),
         node: String::new(),
         zone: String::new(),
+        hints: Hints::default(),
         ready: true,
         serving: true,
         terminating: false,

@@ -101,6 +101,8 @@ reasons! {
         ForeignDestination = 87 "foreign_destination",
         /// The flow's entry was replaced while the packet was being handled.
         FlowRace = 88 "flow_race",
+        /// The load-balancer address is not for clients with this source.
+        SourceRange = 89 "source_range",
     }
 }
 

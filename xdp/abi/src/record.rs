@@ -86,10 +86,23 @@ impl Range {
     pub const REJECT: Self = Self(0);
     /// Dropped without an answer.
     pub const DROP: Self = Self(1 << 63);
+    const SNAT: u64 = 1 << 62;
 
     /// `size ≥ 1` slots from slot `start` on; `size` below 2²⁴.
     pub const fn slots(start: u32, size: u32) -> Self {
         Self(start as u64 | (size as u64) << 32)
+    }
+
+    /// The same slots, for clients that backends must not see.
+    #[must_use]
+    pub const fn with_snat(self) -> Self {
+        Self(self.0 | Self::SNAT)
+    }
+
+    /// Whether the source must be rewritten to an address of this node.
+    #[inline(always)]
+    pub const fn snat(self) -> bool {
+        self.0 & Self::SNAT != 0
     }
 
     #[inline(always)]
@@ -103,17 +116,63 @@ impl Range {
     }
 }
 
-/// A service; id 0 is none.
+/// Sorted, disjoint ranges of addresses in the intervals table. One word.
+///
+/// A range is four words: the first address' upper and lower 64 bits, then the last one's, as
+/// numbers. An IPv4 address is a number below 2³².
+#[repr(transparent)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Intervals(pub u64);
+
+/// Words of one range.
+pub const INTERVAL_WORDS: u32 = 4;
+
+impl Intervals {
+    /// More than this many are never looked through.
+    pub const MAX: u32 = (1 << 17) - 1;
+
+    /// `count` ranges, at most [`Self::MAX`], from range `start` of the table on.
+    pub const fn new(start: u32, count: u32) -> Self {
+        Self(start as u64 | (count as u64) << 32)
+    }
+
+    #[inline(always)]
+    pub const fn start(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    pub const fn count(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// One kind of frontend of a service; id 0 is none.
 #[repr(C, align(64))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Service {
-    /// For clients that are workloads.
-    pub internal: Range,
+    /// For clients with an address of some workload, or inside `pod_prefixes`.
+    pub pods: Range,
+    /// For this node's own processes.
+    pub node: Range,
     /// For everybody else.
-    pub external: Range,
-    pub padding: [u64; 6],
+    pub outside: Range,
+    /// [`Self::GUARDED`].
+    pub flags: u64,
+    /// Of a guarded service, who may use it.
+    pub sources: Intervals,
+    /// Where pods have their addresses, known or not.
+    pub pod_prefixes: Intervals,
+    pub padding: [u64; 2],
+}
+
+impl Service {
+    /// Clients outside `sources` are dropped, whoever they are.
+    pub const GUARDED: u64 = 1;
 }
 
 /// A real server; id 0 is none. Ids are not reused while a flow may name them.

@@ -39,10 +39,12 @@ pub enum Table {
     Backends,
     /// Words of two 32-bit backend ids, even slot in the lower half.
     Slots,
+    /// Ranges of addresses, four words each; see [`crate::record::Intervals`].
+    Intervals,
 }
 
 impl Table {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Addresses4,
         Self::Rows,
         Self::PortSets,
@@ -51,6 +53,7 @@ impl Table {
         Self::Services,
         Self::Backends,
         Self::Slots,
+        Self::Intervals,
     ];
 
     /// The map's name, as in bpffs and `bpftool map`.
@@ -64,6 +67,7 @@ impl Table {
             Self::Services => crate::map_name!("services"),
             Self::Backends => crate::map_name!("backends"),
             Self::Slots => crate::map_name!("slots"),
+            Self::Intervals => crate::map_name!("intervals"),
         }
     }
 
@@ -78,6 +82,7 @@ impl Table {
             Self::Services => 16_384,
             Self::Backends => 65_536,
             Self::Slots => 32 * 1024,
+            Self::Intervals => 8 * 1024,
         }
     }
 }

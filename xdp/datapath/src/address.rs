@@ -47,6 +47,9 @@ pub trait Address: Copy + Eq + 'static {
         reading: Reading,
     ) -> Result<Network<Self>, DropReason>;
 
+    /// The address as a number, in its upper and lower 64 bits.
+    fn number(self) -> (u64, u64);
+
     /// Looks the address up.
     fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf>;
 
@@ -82,7 +85,7 @@ impl V4 {
 
     /// The address as a number: its first byte is the most significant.
     #[inline(always)]
-    const fn number(self) -> u32 {
+    const fn bits(self) -> u32 {
         u32::from_be(self.0)
     }
 }
@@ -148,8 +151,13 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn number(self) -> (u64, u64) {
+        (0, self.bits().into())
+    }
+
+    #[inline(always)]
     fn leaf<T: Tables>(self, tables: &Context<'_, T>) -> Option<Leaf> {
-        let number = self.number();
+        let number = self.bits();
         let step = |word: u32| tables.word(Table::Addresses4, word).map(Leaf);
         let chunk = |chunk: u32, byte: u32| {
             (LEVEL1 as u32).wrapping_add(chunk.wrapping_mul(CHUNK as u32)).wrapping_add(byte)
@@ -200,18 +208,18 @@ impl Address for V4 {
 
     #[inline(always)]
     fn is_martian_source(self) -> bool {
-        let first = self.number() >> 24;
+        let first = self.bits() >> 24;
         first == 127 || first >= 224 || first == 0
     }
 
     #[inline(always)]
     fn is_loopback(self) -> bool {
-        self.number() >> 24 == 127
+        self.bits() >> 24 == 127
     }
 
     #[inline(always)]
     fn is_local_scope(self) -> bool {
-        self.number() >> 24 >= 224
+        self.bits() >> 24 >= 224
     }
 }
 
@@ -244,6 +252,12 @@ impl Address for V6 {
         reading: Reading,
     ) -> Result<Network<Self>, DropReason> {
         parse::ipv6(packet, offset, reading)
+    }
+
+    #[inline(always)]
+    fn number(self) -> (u64, u64) {
+        let [high, low] = self.0;
+        (u64::from_be(high), u64::from_be(low))
     }
 
     #[inline(always)]

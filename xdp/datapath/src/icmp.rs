@@ -57,7 +57,9 @@ fn is_ours<A: Address, T: Tables>(
     context: &Context<'_, T>,
 ) -> Result<bool, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    if !ends.is_local() && !ends.destination.has(Leaf::FRONTEND) {
+    // A node port does not make the node's other connections ours.
+    let is_service = ends.destination.has(Leaf::FRONTEND) && !ends.destination.has(Leaf::THIS_NODE);
+    if !ends.is_local() && !is_service {
         return Ok(false);
     }
     check_addresses(&parsed.tuple, ends, context)?;

@@ -4,7 +4,7 @@ use abi::{
     address::Leaf,
     flow::kind,
     reason::DropReason,
-    record::{Backend, Range},
+    record::{Backend, Intervals, Range, Service},
     table::Table,
 };
 
@@ -12,6 +12,7 @@ use crate::{
     Address, Context, Tables, Tuple,
     classify::Ends,
     flow::{Key, entry::Target, hash::hash},
+    intervals::contains,
     tuple::Port,
 };
 
@@ -33,6 +34,13 @@ pub enum Steering {
     Drop(DropReason),
 }
 
+/// What a frontend has for one client.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    pub service: u32,
+    pub range: Range,
+}
+
 /// The hash of backend choice has a fixed key, so that every node chooses alike.
 const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 
@@ -45,19 +53,11 @@ pub fn steer<A: Address, T: Tables>(
     tuple: &mut Tuple<A>,
     choice: &mut Choice,
 ) -> Steering {
-    let key = tuple.destination.frontend_key(tuple.destination_port, tuple.protocol, context.side);
-    let Some(service) = context.tables.frontend(&key).filter(|_| tuple.has_ports()) else {
-        return if ends.destination.has(Leaf::SERVICE_ONLY) {
-            Steering::Drop(DropReason::NoFrontend)
-        } else {
-            Steering::None
-        };
+    let Offer { service, range } = match offer(context, ends, tuple) {
+        Ok(Some(offer)) => offer,
+        Ok(None) => return Steering::None,
+        Err(reason) => return Steering::Drop(reason),
     };
-    let service = service as u32;
-    let Some(record) = context.service(service) else {
-        return Steering::Drop(DropReason::MissingMap);
-    };
-    let range = if ends.source.has(Leaf::WORKLOAD) { record.internal } else { record.external };
     match range {
         Range::REJECT => Steering::Reject,
         Range::DROP => Steering::Drop(DropReason::NoEndpoint),
@@ -72,6 +72,38 @@ pub fn steer<A: Address, T: Tables>(
             None => Steering::Drop(DropReason::BackendMissing),
         },
     }
+}
+
+/// What the destination, if it is a frontend, has for a client with the tuple's source.
+#[inline(always)]
+pub fn offer<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    ends: Ends,
+    tuple: &Tuple<A>,
+) -> Result<Option<Offer>, DropReason> {
+    let key = tuple.destination.frontend_key(tuple.destination_port, tuple.protocol, context.side);
+    let Some(service) = context.tables.frontend(&key).filter(|_| tuple.has_ports()) else {
+        let nothing_else = ends.destination.has(Leaf::SERVICE_ONLY);
+        return if nothing_else { Err(DropReason::NoFrontend) } else { Ok(None) };
+    };
+    let service = service as u32;
+    let record = context.service(service).ok_or(DropReason::MissingMap)?;
+    let client = &tuple.source;
+    let is_in =
+        |intervals: Intervals| contains(context, intervals.0, client).ok_or(DropReason::MissingMap);
+    if record.flags & Service::GUARDED != 0 && !is_in(record.sources)? {
+        return Err(DropReason::SourceRange);
+    }
+    let range = if ends.source.has(Leaf::THIS_NODE) {
+        record.node
+    } else if ends.source.has(Leaf::WORKLOAD)
+        || (record.pods != record.outside && is_in(record.pod_prefixes)?)
+    {
+        record.pods
+    } else {
+        record.outside
+    };
+    Ok(Some(Offer { service, range }))
 }
 
 /// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.

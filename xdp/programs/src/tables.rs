@@ -35,6 +35,7 @@ impl Tables for KernelTables {
             Table::Services => maps::SERVICES.get(element),
             Table::Backends => maps::BACKENDS.get(element),
             Table::Slots => maps::SLOTS.get(element),
+            Table::Intervals => maps::INTERVALS.get(element),
         }
     }
 

@@ -1,0 +1,70 @@
+//! Frontends: service addresses and the records that they lead to.
+
+use std::net::IpAddr;
+
+use abi::frontend::FrontendKey;
+
+use super::{
+    audience::Role,
+    ids::ServiceIds,
+    limits::within,
+    ranges::Family,
+    services::{Scene, octets},
+};
+use crate::{
+    image::Image,
+    model::{Frontend, FrontendKind, Key, Kind, Service, World},
+    refusal::Refusal,
+};
+
+/// Writes the frontends of all services.
+///
+/// A node port is at every address of this node. What has the same address, port and protocol
+/// without being a node port comes before it.
+pub(super) fn write(
+    image: &mut Image,
+    scene: &Scene<'_>,
+    ids: &ServiceIds,
+) -> Result<(), Vec<Refusal>> {
+    let Scene { limits, world, node, .. } = scene;
+    for node_ports in [true, false] {
+        for (service, frontend) in all(world) {
+            if (frontend.kind == FrontendKind::NodePort) != node_ports {
+                continue;
+            }
+            let family = Family::of(frontend.address);
+            let role = Role::of(frontend, service);
+            let id = ids.services.id(&(service.name.clone(), family, role));
+            for address in addresses(world, node, frontend) {
+                image.frontends.insert(key(address, frontend), id);
+            }
+        }
+    }
+    within("frontends", image.frontends.len(), limits.frontends as usize, || {
+        let largest = world.services.values().max_by_key(|service| service.frontends.len());
+        Key { kind: Kind::Service, name: largest.map_or_else(String::new, |it| it.name.clone()) }
+    })
+}
+
+/// Where a frontend is on a node.
+pub(super) fn addresses(world: &World, node: &str, frontend: &Frontend) -> Vec<IpAddr> {
+    if frontend.kind != FrontendKind::NodePort {
+        return vec![frontend.address];
+    }
+    let own = world.nodes.get(node).into_iter().flat_map(|node| &node.addresses);
+    own.filter(|it| it.is_ipv4() == frontend.address.is_ipv4()).copied().collect()
+}
+
+fn all(world: &World) -> impl Iterator<Item = (&Service, &Frontend)> {
+    let services = world.services.values();
+    services.flat_map(|service| service.frontends.iter().map(move |it| (service, it)))
+}
+
+fn key(address: IpAddr, frontend: &Frontend) -> FrontendKey {
+    FrontendKey {
+        address: octets(address),
+        port: frontend.port.to_be_bytes(),
+        protocol: frontend.protocol.number(),
+        side: if address.is_ipv6() { FrontendKey::V6 } else { 0 },
+    }
+}

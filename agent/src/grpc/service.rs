@@ -1,0 +1,160 @@
+//! Services as messages.
+
+use proto::v1::{self, frontend, service};
+
+use super::{
+    from_proto::{prefix, problems, protocol},
+    problems::Problems,
+    to_proto::{protocol_to_proto, texts},
+};
+use crate::{
+    model::{Frontend, FrontendKind, Kind, Nearness, Scope, Service, Topology, TrafficPolicy},
+    refusal::Refusal,
+};
+
+pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> {
+    let mut problems = problems(Kind::Service, &message.name);
+    problems.features(&message.required_features);
+    let nearness = problems.enumeration(
+        "traffic_distribution",
+        message.traffic_distribution,
+        |distribution| match distribution {
+            service::TrafficDistribution::Unspecified => Some(None),
+            service::TrafficDistribution::PreferSameZone => Some(Some(Nearness::SameZone)),
+            service::TrafficDistribution::PreferSameNode => Some(Some(Nearness::SameNode)),
+        },
+    );
+    let preference = problems.list("preference", message.preference, scope);
+    let topology =
+        topology(&mut problems, nearness.unwrap_or_default(), message.topology_keys, preference);
+    let internal = message.internal_traffic_policy;
+    let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
+    let external = message.external_traffic_policy;
+    let external_policy = policy(&mut problems, "external_traffic_policy", external);
+    let service = Service {
+        name: message.name,
+        frontends: problems.list("frontends", message.frontends, frontend),
+        backend_set: message.backend_set,
+        topology,
+        internal_policy,
+        external_policy,
+        source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
+    };
+    problems.finish(Some(service))
+}
+
+pub(super) fn to_proto(service: &Service) -> v1::Service {
+    let mut message = v1::Service {
+        name: service.name.clone(),
+        frontends: service.frontends.iter().map(frontend_to_proto).collect(),
+        backend_set: service.backend_set.clone(),
+        internal_traffic_policy: policy_to_proto(service.internal_policy).into(),
+        external_traffic_policy: policy_to_proto(service.external_policy).into(),
+        source_ranges: texts(&service.source_ranges),
+        ..v1::Service::default()
+    };
+    match &service.topology {
+        Topology::Hints(nearness) => {
+            message.traffic_distribution = match nearness {
+                None => service::TrafficDistribution::Unspecified,
+                Some(Nearness::SameZone) => service::TrafficDistribution::PreferSameZone,
+                Some(Nearness::SameNode) => service::TrafficDistribution::PreferSameNode,
+            }
+            .into();
+        }
+        Topology::Keys(keys) => message.topology_keys.clone_from(keys),
+        Topology::Scopes(scopes) => {
+            message.preference = scopes.iter().map(|it| scope_to_proto(*it).into()).collect();
+        }
+    }
+    message
+}
+
+/// At most one of the three ways to choose may be asked for.
+fn topology(
+    problems: &mut Problems,
+    nearness: Option<Nearness>,
+    keys: Vec<String>,
+    preference: Vec<Scope>,
+) -> Topology {
+    for (field, given) in
+        [("topology_keys", !keys.is_empty()), ("traffic_distribution", nearness.is_some())]
+    {
+        if given && !preference.is_empty() {
+            problems.add(field, "cannot be combined with preference");
+        }
+    }
+    if nearness.is_some() && !keys.is_empty() {
+        problems.add("traffic_distribution", "cannot be combined with topology_keys");
+    }
+    match (keys.is_empty(), preference.is_empty()) {
+        (_, false) => Topology::Scopes(preference),
+        (false, true) => Topology::Keys(keys),
+        (true, true) => Topology::Hints(nearness),
+    }
+}
+
+fn policy(problems: &mut Problems, field: &str, number: i32) -> TrafficPolicy {
+    let policy = problems.enumeration(field, number, |policy| match policy {
+        service::TrafficPolicy::Unspecified | service::TrafficPolicy::Cluster => {
+            Some(TrafficPolicy::Cluster)
+        }
+        service::TrafficPolicy::Local => Some(TrafficPolicy::Local),
+    });
+    policy.unwrap_or_default()
+}
+
+fn policy_to_proto(policy: TrafficPolicy) -> service::TrafficPolicy {
+    match policy {
+        TrafficPolicy::Cluster => service::TrafficPolicy::Cluster,
+        TrafficPolicy::Local => service::TrafficPolicy::Local,
+    }
+}
+
+fn scope(problems: &mut Problems, path: String, number: i32) -> Option<Scope> {
+    problems.enumeration(path, number, |scope| match scope {
+        v1::Scope::Unspecified => None,
+        v1::Scope::Node => Some(Scope::Node),
+        v1::Scope::Zone => Some(Scope::Zone),
+        v1::Scope::Region => Some(Scope::Region),
+        v1::Scope::Any => Some(Scope::Any),
+    })
+}
+
+fn scope_to_proto(scope: Scope) -> v1::Scope {
+    match scope {
+        Scope::Node => v1::Scope::Node,
+        Scope::Zone => v1::Scope::Zone,
+        Scope::Region => v1::Scope::Region,
+        Scope::Any => v1::Scope::Any,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as Problems::list calls it")]
+fn frontend(problems: &mut Problems, path: String, message: v1::Frontend) -> Option<Frontend> {
+    let address = problems.address(format!("{path}.address"), &message.address);
+    let port = problems.port(format!("{path}.port"), message.port);
+    let protocol = protocol(problems, format!("{path}.protocol"), message.protocol);
+    let kind = problems.enumeration(format!("{path}.kind"), message.kind, |kind| match kind {
+        frontend::Kind::Unspecified | frontend::Kind::Cluster => Some(FrontendKind::Cluster),
+        frontend::Kind::NodePort => Some(FrontendKind::NodePort),
+        frontend::Kind::LoadBalancer => Some(FrontendKind::LoadBalancer),
+        frontend::Kind::External => Some(FrontendKind::External),
+    });
+    Some(Frontend { kind: kind?, address: address?, port: port?, protocol: protocol? })
+}
+
+fn frontend_to_proto(frontend: &Frontend) -> v1::Frontend {
+    let kind = match frontend.kind {
+        FrontendKind::Cluster => frontend::Kind::Cluster,
+        FrontendKind::NodePort => frontend::Kind::NodePort,
+        FrontendKind::LoadBalancer => frontend::Kind::LoadBalancer,
+        FrontendKind::External => frontend::Kind::External,
+    };
+    v1::Frontend {
+        address: frontend.address.to_string(),
+        port: frontend.port.into(),
+        protocol: protocol_to_proto(frontend.protocol).into(),
+        kind: kind.into(),
+    }
+}

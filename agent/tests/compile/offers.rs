@@ -1,0 +1,274 @@
+//! Random services on random nodes: what the tables offer every client is what the rules say.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use abi::{
+    reason::DropReason,
+    record::{Backend as Record, Range},
+    table::Table,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+use zonegate::{
+    image::Image,
+    model::{
+        Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
+        Resource, Scope, Service, Topology, TrafficPolicy, World,
+    },
+    simulate::{self, Query, SimulatedTables},
+    store::Compile,
+};
+
+use crate::{
+    incremental::difference,
+    naive::{self, Outcome},
+    world::{HERE, address, compiler, workload, world},
+};
+
+/// A known pod, one known by its prefix, this node, another, an outsider, and load balancers.
+const CLIENTS: [&str; 12] = [
+    "10.0.0.1",
+    "10.7.0.9",
+    "192.0.2.1",
+    "192.0.2.2",
+    "203.0.113.1",
+    "198.51.100.0",
+    "fd00::1",
+    "fd07::9",
+    "2001:db8::1",
+    "2001:db8::2",
+    "2001:db8:f::1",
+    "2001:db8:1::",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_client_gets_the_backends_of_the_rules(worlds in vec(any_services(), 1..4)) {
+        let mut compiler = compiler();
+        let mut known = World::default();
+        for world in worlds {
+            let compiled = compiler.update(&world, &difference(&known, &world)).unwrap();
+            check(&world, compiled.image);
+            compiler.committed();
+            known = world;
+        }
+    }
+}
+
+fn check(world: &World, image: &Image) {
+    let tables = SimulatedTables::new(image);
+    for service in world.services.values() {
+        for frontend in &service.frontends {
+            for address in addresses(world, frontend) {
+                for client in CLIENTS.map(self::address) {
+                    if client.is_ipv4() != address.is_ipv4() {
+                        continue;
+                    }
+                    let destination = SocketAddr::new(address, frontend.port);
+                    let got = offered(image, &tables, client, destination);
+                    let expected = naive::outcome(world, HERE, service, frontend, client);
+                    assert_eq!(got, Some(expected), "{client} to {frontend:?} of {service:#?}");
+                }
+            }
+        }
+    }
+}
+
+/// Where a frontend is found on this node.
+fn addresses(world: &World, frontend: &Frontend) -> Vec<IpAddr> {
+    if frontend.kind != FrontendKind::NodePort {
+        return vec![frontend.address];
+    }
+    let own = &world.nodes[HERE].addresses;
+    own.iter().filter(|it| it.is_ipv4() == frontend.address.is_ipv4()).copied().collect()
+}
+
+/// What the datapath finds in the tables.
+fn offered(
+    image: &Image,
+    tables: &SimulatedTables,
+    source: IpAddr,
+    destination: SocketAddr,
+) -> Option<Outcome> {
+    let offer = match simulate::offer(tables, Query { source, destination, protocol: 6 }) {
+        Err(DropReason::SourceRange) => return Some(Outcome::Forbidden),
+        Err(reason) => panic!("{reason:?}"),
+        Ok(offer) => offer?,
+    };
+    Some(match offer.range {
+        Range::REJECT => Outcome::Reject,
+        Range::DROP => Outcome::Drop,
+        range => {
+            let mut backends = BTreeSet::new();
+            for slot in range.start()..range.start() + range.size() {
+                let word = image.word(Table::Slots, slot as usize / 2);
+                let record: Record =
+                    image.record(Table::Backends, (word >> (slot % 2 * 32)) as u32);
+                let ip = match record.address {
+                    [a, b, c, d, ..] if destination.is_ipv4() => IpAddr::from([a, b, c, d]),
+                    address => IpAddr::from(address),
+                };
+                backends.insert(SocketAddr::new(ip, u16::from_be_bytes(record.port)));
+            }
+            Outcome::Backends(backends, range.snat())
+        }
+    })
+}
+
+fn any_services() -> impl Strategy<Value = World> {
+    let services = vec((any_service(), vec(any_backend(), 0..6)), 1..3);
+    (any_nodes(), services).prop_map(|(nodes, services)| {
+        let services = services.into_iter().enumerate().flat_map(|(index, (service, backends))| {
+            let name = format!("service-{index}");
+            [
+                Resource::BackendSet(BackendSet { name: name.clone(), backends: apart(backends) }),
+                Resource::Service(named(service, name, index as u16)),
+            ]
+        });
+        let pod = workload("pod", HERE, &["10.0.0.1", "fd00::1"]);
+        world(nodes.into_iter().map(Resource::Node).chain([pod]).chain(services))
+    })
+}
+
+/// Gives every backend an address of its own.
+fn apart(mut backends: Vec<Backend>) -> Vec<Backend> {
+    for (index, backend) in backends.iter_mut().enumerate() {
+        backend.address.set_port(8000 + index as u16);
+    }
+    backends
+}
+
+/// Gives a service ports of its own.
+fn named(mut service: Service, name: String, index: u16) -> Service {
+    for frontend in &mut service.frontends {
+        frontend.port += index;
+    }
+    service.backend_set.clone_from(&name);
+    service.name = name;
+    service
+}
+
+fn any_nodes() -> impl Strategy<Value = Vec<Node>> {
+    let places = vec((any_zone(), any_region(), any::<bool>(), any::<bool>()), 3);
+    places.prop_map(|places| {
+        let names = [HERE, "beside", "far"];
+        let nodes = names.iter().zip(places).enumerate();
+        nodes
+            .map(|(index, (name, (zone, region, labelled, prefixed)))| {
+                let mut labels = BTreeMap::new();
+                if labelled {
+                    labels.insert("host".to_owned(), (*name).to_owned());
+                    labels.insert("zone".to_owned(), zone.to_owned());
+                }
+                let number = index + 1;
+                let addresses = [format!("192.0.2.{number}"), format!("2001:db8::{number}")];
+                let prefixes = ["10.7.0.0/24".to_owned(), "fd07::/64".to_owned()];
+                let prefixes = prefixes.into_iter().filter(|_| prefixed && index > 0);
+                Node {
+                    name: (*name).to_owned(),
+                    addresses: addresses.iter().map(|text| address(text)).collect(),
+                    zone: zone.to_owned(),
+                    region: region.to_owned(),
+                    labels,
+                    pod_prefixes: prefixes.map(|text| text.parse().unwrap()).collect(),
+                }
+            })
+            .collect()
+    })
+}
+
+fn any_backend() -> impl Strategy<Value = Backend> {
+    let ip = select(vec!["10.2.0.1", "10.2.0.1", "192.0.2.1", "fd02::1"]);
+    let node = select(vec![HERE, HERE, "beside", "far", "lost", ""]);
+    let zone = select(vec!["", "", "a", "b"]);
+    let state = prop_oneof![
+        3 => Just((true, true, false)),
+        1 => (any::<bool>(), any::<bool>(), any::<bool>()),
+        2 => Just((false, true, true)),
+    ];
+    let names = |all: Vec<&'static str>| vec(select(all), 0..2);
+    let zones = prop_oneof![names(vec!["a", "b"]), vec(select(vec!["a", "b"]), 1..3)];
+    let nodes = prop_oneof![3 => Just(vec![]), 2 => names(vec![HERE, "far"])];
+    let hints = prop_oneof![1 => Just((vec![], vec![])), 1 => (zones, nodes)];
+    (ip, node, zone, hints, state, 1..3_u32).prop_map(
+        |(ip, node, zone, (zones, nodes), (ready, serving, terminating), weight)| {
+            let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+            Backend {
+                address: SocketAddr::new(address(ip), 1),
+                node: node.to_owned(),
+                zone: zone.to_owned(),
+                hints: Hints { zones: texts(zones), nodes: texts(nodes) },
+                ready,
+                serving,
+                terminating,
+                weight,
+            }
+        },
+    )
+}
+
+fn any_service() -> impl Strategy<Value = Service> {
+    let kinds = [
+        (FrontendKind::Cluster, "10.96.0.1", 80),
+        (FrontendKind::Cluster, "fd96::1", 80),
+        (FrontendKind::NodePort, "0.0.0.0", 30_000),
+        (FrontendKind::NodePort, "::", 30_000),
+        (FrontendKind::LoadBalancer, "198.51.100.0", 80),
+        (FrontendKind::LoadBalancer, "2001:db8:1::", 80),
+        (FrontendKind::External, "192.0.2.1", 80),
+        (FrontendKind::External, "198.51.100.9", 80),
+    ];
+    let frontends = kinds.map(|(kind, text, port)| Frontend {
+        kind,
+        address: address(text),
+        port,
+        protocol: Protocol::Tcp,
+    });
+    let frontends = proptest::sample::subsequence(frontends.to_vec(), 1..=8);
+    let ranges = vec(any_range(), 0..4);
+    (frontends, any_topology(), any_policy(), any_policy(), ranges).prop_map(
+        |(frontends, topology, internal_policy, external_policy, source_ranges)| Service {
+            name: String::new(),
+            frontends,
+            backend_set: String::new(),
+            topology,
+            internal_policy,
+            external_policy,
+            source_ranges,
+        },
+    )
+}
+
+fn any_range() -> impl Strategy<Value = Prefix> {
+    let texts = ["10.0.0.0/8", "192.0.2.0/31", "203.0.113.0/24", "0.0.0.0/0", "10.7.0.9/32"];
+    let texts6 = ["fd00::/16", "2001:db8::/32", "2001:db8::1/128", "::/0"];
+    select([&texts[..], &texts6[..]].concat()).prop_map(|text| text.parse().unwrap())
+}
+
+fn any_topology() -> impl Strategy<Value = Topology> {
+    let keys = vec(select(vec!["host", "zone", "rack", "*"]), 0..4);
+    let keys = keys.prop_map(|keys| keys.into_iter().map(str::to_owned).collect());
+    let scopes = vec(select(vec![Scope::Node, Scope::Zone, Scope::Region, Scope::Any]), 1..4);
+    let nearness = select(vec![None, Some(Nearness::SameZone), Some(Nearness::SameNode)]);
+    prop_oneof![
+        3 => nearness.prop_map(Topology::Hints),
+        1 => keys.prop_map(Topology::Keys),
+        1 => scopes.prop_map(Topology::Scopes),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = TrafficPolicy> {
+    select(vec![TrafficPolicy::Cluster, TrafficPolicy::Local])
+}
+
+fn any_zone() -> impl Strategy<Value = &'static str> {
+    select(vec!["", "a", "a", "b"])
+}
+
+fn any_region() -> impl Strategy<Value = &'static str> {
+    select(vec!["", "north", "south"])
+}
