@@ -17,6 +17,8 @@ pub enum ObjectKind {
     ClusterNetworkPolicy,
     AdminNetworkPolicy,
     BaselineAdminNetworkPolicy,
+    Service,
+    EndpointSlice,
 }
 
 /// What an object is called by.
@@ -29,7 +31,7 @@ pub struct ObjectKey {
 }
 
 impl ObjectKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Node,
         Self::Namespace,
         Self::Pod,
@@ -37,11 +39,14 @@ impl ObjectKind {
         Self::ClusterNetworkPolicy,
         Self::AdminNetworkPolicy,
         Self::BaselineAdminNetworkPolicy,
+        Self::Service,
+        Self::EndpointSlice,
     ];
 
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Node | Self::Namespace | Self::Pod => "v1",
+            Self::Node | Self::Namespace | Self::Pod | Self::Service => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::NetworkPolicy => "networking.k8s.io/v1",
             Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
             Self::AdminNetworkPolicy | Self::BaselineAdminNetworkPolicy => {
@@ -51,7 +56,7 @@ impl ObjectKind {
     }
 
     pub const fn namespaced(self) -> bool {
-        matches!(self, Self::Pod | Self::NetworkPolicy)
+        matches!(self, Self::Pod | Self::NetworkPolicy | Self::Service | Self::EndpointSlice)
     }
 }
 
@@ -66,26 +71,34 @@ impl ObjectKey {
         })
     }
 
-    /// The resource that the object itself becomes, if it becomes one: for all parts of a policy
-    /// that falls apart, [`whole`] of each.
+    /// The resource that the object itself becomes, if it becomes one: for a policy that falls
+    /// apart and for the ports of a service, [`whole`] of each.
     pub fn resource(&self) -> Option<Key> {
         let (kind, name) = match self.kind {
-            ObjectKind::Namespace => return None,
+            ObjectKind::Namespace | ObjectKind::EndpointSlice => return None,
             ObjectKind::Node => (Kind::Node, self.name.clone()),
             ObjectKind::Pod => (Kind::Workload, workload_name(self)),
+            ObjectKind::Service => (Kind::Service, format!("{}/{}", self.namespace, self.name)),
             _ => (Kind::Policy, self.policy_name()),
         };
         Some(Key { kind, name })
     }
 }
 
-/// The key without the number that tells the parts of a policy apart.
+/// The key without what tells the parts of a policy, or the ports of a service, apart. A backend
+/// set is part of its service.
 pub fn whole(key: &Key) -> Key {
-    let name = match key.name.rsplit_once('#') {
-        Some((name, part)) if key.kind == Kind::Policy && part.parse::<usize>().is_ok() => name,
-        _ => &key.name,
+    let (kind, name) = match key.kind {
+        Kind::Policy => match key.name.rsplit_once('#') {
+            Some((name, part)) if part.parse::<usize>().is_ok() => (Kind::Policy, name),
+            _ => (Kind::Policy, key.name.as_str()),
+        },
+        Kind::Service | Kind::BackendSet => {
+            (Kind::Service, key.name.rsplit_once(':').map_or(key.name.as_str(), |(name, _)| name))
+        }
+        kind => (kind, key.name.as_str()),
     };
-    Key { kind: key.kind, name: name.to_owned() }
+    Key { kind, name: name.to_owned() }
 }
 
 /// Whether a resource is one of those that policies share, which come and go with them.

@@ -1,12 +1,12 @@
 //! Objects of the kinds that ZoneGate reads.
 
-use k8s_openapi::api::core::v1;
+use k8s_openapi::api::{core::v1, discovery};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Effect, NodeObject, ObjectKey, ObjectKind, PodObject, PolicyObject, Problem, key::identity,
-    policy_object, selector::Labels,
+    Effect, NodeObject, ObjectKey, ObjectKind, PodObject, PolicyObject, Problem, ServiceObject,
+    SliceObject, key::identity, policy_object, selector::Labels,
 };
 
 /// An object, reduced to what matters here.
@@ -17,6 +17,9 @@ pub enum Object {
     Pod(PodObject),
     /// Of any of the four kinds, perhaps one that cannot be used.
     Policy(PolicyObject),
+    /// Perhaps one that cannot be used.
+    Service(ServiceObject),
+    EndpointSlice(SliceObject),
 }
 
 /// A namespace as it was read.
@@ -42,8 +45,8 @@ pub enum ObjectError {
 impl Object {
     /// Reads a document with `apiVersion`, `kind` and `metadata`.
     ///
-    /// A policy with a name is always an object, however bad the rest: its pods may have to be
-    /// isolated. A namespaced object without a namespace belongs to `default`.
+    /// A policy or service with a name is always an object, however bad the rest: the policy's
+    /// pods may have to be isolated, the service's last form kept. A namespaced object without a namespace belongs to `default`.
     pub fn parse(document: Value) -> Result<Self, ObjectError> {
         let key = identity(&document)?;
         Ok(match key.kind {
@@ -66,6 +69,11 @@ impl Object {
             | ObjectKind::BaselineAdminNetworkPolicy => {
                 Self::Policy(policy_object::parse(key, &document))
             }
+            ObjectKind::Service => Self::Service(ServiceObject::parse(key, &document)),
+            ObjectKind::EndpointSlice => {
+                let slice: discovery::v1::EndpointSlice = read(&key, &document)?;
+                Self::EndpointSlice(SliceObject::new(key, slice))
+            }
         })
     }
 
@@ -85,6 +93,8 @@ impl Object {
             Self::Namespace(it) => &it.key,
             Self::Pod(it) => &it.key,
             Self::Policy(it) => &it.key,
+            Self::Service(it) => &it.key,
+            Self::EndpointSlice(it) => &it.key,
         }
     }
 }

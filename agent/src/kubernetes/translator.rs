@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Effect, Object, ObjectKey, ObjectKind, PolicyObject, Problem,
+    Effect, Object, ObjectKey, ObjectKind, PolicyObject, Problem, ServiceObject,
+    balancing::Balancing,
     cluster::Cluster,
     draft::Draft,
+    pods::Pod,
     policy_object::Form,
     pool::{PoolId, SetRef},
     problem::Findings,
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::model::{Key, Kind, Resource};
 
-/// How to translate. There is nothing to choose for nodes, pods and policies.
+/// How to translate. There is nothing to choose yet.
 #[derive(Debug, Clone, Default)]
 pub struct Options {}
 
@@ -40,7 +42,7 @@ pub struct Outcome {
 /// Translates changes of a cluster into changes of resources.
 ///
 /// The resources after any changes depend on the last form of each object alone, not on the
-/// order of changes; but for a policy that cannot be used, on its last usable form too.
+/// order of changes; but for a policy or service that cannot be used, on its last usable form too.
 #[derive(Debug, Default)]
 pub struct Translator {
     cluster: Cluster,
@@ -48,9 +50,12 @@ pub struct Translator {
     /// How many policies name a set.
     uses: BTreeMap<SetRef, usize>,
     given: BTreeMap<Key, Resource>,
+    balancing: Balancing,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
     /// Of pods with an address that another pod has.
     lost: BTreeMap<ObjectKey, Vec<Problem>>,
+    /// Of services, what others have taken from them.
+    conflicts: BTreeMap<ObjectKey, Vec<Problem>>,
 }
 
 /// Where a policy object stands.
@@ -84,7 +89,8 @@ impl Translator {
 
     /// Everything that is wrong now.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.values().chain(self.lost.values()).flatten()
+        let all = [&self.problems, &self.lost, &self.conflicts];
+        all.into_iter().flat_map(BTreeMap::values).flatten()
     }
 
     /// Everything that holds now: the sum of all outcomes.
@@ -108,11 +114,16 @@ impl Translator {
             }
             Object::Pod(it) => {
                 let problems = of(&it.findings);
-                self.cluster.set_pod(&key.namespace, &key.name, it.pod);
-                batch.own.insert(key.clone());
+                self.set_pod(&key, it.pod, batch);
                 problems
             }
             Object::Policy(it) => self.set_policy(it, batch),
+            Object::Service(it) => self.set_service(it),
+            Object::EndpointSlice(it) => {
+                let problems = of(&it.findings);
+                self.balancing.set_slice(&name_of(&key), it.slice);
+                problems
+            }
         };
         if problems.is_empty() {
             self.problems.remove(&key);
@@ -131,10 +142,9 @@ impl Translator {
                 batch.own.insert(key);
             }
             ObjectKind::Namespace => self.cluster.set_namespace(&key.name, None),
-            ObjectKind::Pod => {
-                self.cluster.set_pod(&key.namespace, &key.name, None);
-                batch.own.insert(key);
-            }
+            ObjectKind::Pod => self.set_pod(&key, None, batch),
+            ObjectKind::Service => self.balancing.set_service(&name_of(&key), None),
+            ObjectKind::EndpointSlice => self.balancing.set_slice(&name_of(&key), None),
             ObjectKind::NetworkPolicy
             | ObjectKind::ClusterNetworkPolicy
             | ObjectKind::AdminNetworkPolicy
@@ -146,6 +156,25 @@ impl Translator {
                 }
             }
         }
+    }
+
+    fn set_pod(&mut self, key: &ObjectKey, pod: Option<Pod>, batch: &mut Batch) {
+        let addresses = |pod: Option<&Pod>| pod.map(|it| it.addresses.clone()).unwrap_or_default();
+        let before = addresses(self.cluster.pod(&key.namespace, &key.name));
+        self.balancing.move_pod(&before, &addresses(pod.as_ref()));
+        self.cluster.set_pod(&key.namespace, &key.name, pod);
+        batch.own.insert(key.clone());
+    }
+
+    /// A service that cannot be used keeps its last form.
+    fn set_service(&mut self, object: ServiceObject) -> Vec<Problem> {
+        let name = name_of(&object.key);
+        let known = self.balancing.service(&name).is_some();
+        let refused = if known { Effect::LastFormKept } else { Effect::LeftOut };
+        if object.service.is_some() {
+            self.balancing.set_service(&name, object.service);
+        }
+        object.findings.problems(&object.key, refused)
     }
 
     fn set_policy(&mut self, object: PolicyObject, batch: &mut Batch) -> Vec<Problem> {
@@ -196,11 +225,13 @@ impl Translator {
             let (key, resource) = self.own(key);
             now.insert(key, resource);
         }
+        self.balancing.settle(&mut now, &mut self.conflicts);
         for (key, resource) in now {
             self.give(key, resource, &mut outcome);
         }
         for key in &batch.upserted {
-            let problems = [&self.problems, &self.lost].into_iter().filter_map(|it| it.get(key));
+            let problems = [&self.problems, &self.lost, &self.conflicts];
+            let problems = problems.into_iter().filter_map(|it| it.get(key));
             outcome.problems.extend(problems.flatten().cloned());
         }
         outcome
@@ -304,6 +335,10 @@ impl Translator {
             }
         }
     }
+}
+
+fn name_of(key: &ObjectKey) -> (String, String) {
+    (key.namespace.clone(), key.name.clone())
 }
 
 /// What the changes of one call touch.

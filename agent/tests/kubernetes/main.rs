@@ -1,5 +1,5 @@
 //! Kubernetes objects and what becomes of them, by the public API: tables of policies and their
-//! translation, objects that cannot be used, and changes in any order.
+//! translation, services and their slices, objects that cannot be used, and changes in any order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,5 +10,7 @@ mod network_policy;
 mod objects;
 mod order;
 mod sample;
+mod services;
+mod slices;
 mod unusable;
 mod world;

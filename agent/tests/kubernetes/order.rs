@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use zonegate::kubernetes::{Change, Object, ObjectKey, Options, Translator};
+use zonegate::kubernetes::{Change, Effect, Object, ObjectKey, Options, Translator};
 
 use crate::world::{Held, objects};
 
@@ -55,18 +55,65 @@ proptest! {
 fn usable_object(object: &Object) -> bool {
     let mut translator = Translator::new(Options::default());
     translator.apply([Change::Upsert(object.clone())]);
-    translator.problems().next().is_none()
+    translator.problems().all(|problem| problem.effect == Effect::FieldIgnored)
 }
 
 /// An object as YAML, and whether it can be used.
 fn any_object() -> impl Strategy<Value = (String, bool)> {
     let usable = prop_oneof![4 => any_pod(), 1 => any_namespace(), 1 => any_node(),
-        3 => any_network_policy(), 2 => any_cluster_policy()];
+        3 => any_network_policy(), 2 => any_cluster_policy(), 3 => any_service(), 2 => any_slice()];
     let bad = select(vec!["p", "q"]).prop_map(|name| network_policy("x", name, BAD_SPEC));
+    let bad_service = select(vec!["s", "t"]).prop_map(|name| service("x", name, "", BAD_SERVICE));
     prop_oneof![
-        12 => usable.prop_map(|yaml| (yaml, true)),
+        15 => usable.prop_map(|yaml| (yaml, true)),
         1 => bad.prop_map(|yaml| (yaml, false)),
+        1 => bad_service.prop_map(|yaml| (yaml, false)),
     ]
+}
+
+/// Services that take addresses from each other, and from pods.
+fn any_service() -> impl Strategy<Value = String> {
+    let label = select(vec!["", "", "", "service.kubernetes.io/service-proxy-name: other"]);
+    let cluster = select(vec!["10.96.0.1", "10.96.0.2", "None"]);
+    let external = select(vec!["", "203.0.113.1", "10.96.0.2", "10.0.0.1", "10.0.0.5"]);
+    let balancer = select(vec!["", "{ip: 203.0.113.1}"]);
+    let node_port = select(vec![0, 0, 30_080]);
+    let name = select(vec!["s", "t"]);
+    (any_namespace_name(), name, label, (cluster, external, balancer), 80..82, node_port).prop_map(
+        |(namespace, name, label, (cluster, external, balancer), port, node_port)| {
+            let spec = format!(
+                "spec: {{clusterIP: {cluster}, externalIPs: [{external}], \
+                 ports: [{{port: {port}, nodePort: {node_port}}}]}}, \
+                 status: {{loadBalancer: {{ingress: [{balancer}]}}}}"
+            );
+            service(namespace, name, label, &spec)
+        },
+    )
+}
+
+fn service(namespace: &str, name: &str, label: &str, fields: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{namespace: {namespace}, name: {name}, \
+         labels: {{{label}}}}}, {fields}}}"
+    )
+}
+
+fn any_slice() -> impl Strategy<Value = String> {
+    let (name, of) = (select(vec!["a", "b"]), select(vec!["s", "t"]));
+    (any_namespace_name(), name, of, vec((1..4_u8, any::<bool>()), 0..3)).prop_map(
+        |(namespace, name, of, endpoints)| {
+            let endpoints = endpoints.into_iter().map(|(address, ready)| {
+                format!("{{addresses: [10.0.0.{address}], conditions: {{ready: {ready}}}}}")
+            });
+            format!(
+                "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, \
+                 metadata: {{namespace: {namespace}, name: {name}, \
+                 labels: {{kubernetes.io/service-name: {of}}}}}, ports: [{{port: 8080}}], \
+                 endpoints: [{}]}}",
+                endpoints.collect::<Vec<_>>().join(",")
+            )
+        },
+    )
 }
 
 fn any_pod() -> impl Strategy<Value = String> {
@@ -205,4 +252,5 @@ fn any_selector() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+const BAD_SERVICE: &str = "spec: {clusterIP: ten, ports: [{port: 80}]}";
 const BAD_SPEC: &str = "{podSelector: {matchLabels: {a: b}}, ingress: [{ports: [{port: 0}]}]}";

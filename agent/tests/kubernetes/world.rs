@@ -1,11 +1,11 @@
 //! A small cluster, and resources written on one line each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Deserialize as _;
 use zonegate::{
     kubernetes::{Change, Object, Options, Outcome, Translator},
-    model::{Action, Key, PortMatch, Resource, Rule},
+    model::{Action, Backend, Frontend, Hints, Key, PortMatch, Resource, Rule},
 };
 
 /// Reads YAML documents.
@@ -109,8 +109,36 @@ fn resource(resource: &Resource) -> Vec<String> {
             }
             lines
         }
-        other => panic!("{other:?} is not of policies"),
+        Resource::BackendSet(it) => {
+            let backends: Vec<String> = it.backends.iter().map(backend).collect();
+            vec![format!("backends {} [{}]", it.name, backends.join(", "))]
+        }
+        Resource::Service(it) => {
+            let frontends: Vec<String> = it.frontends.iter().map(frontend).collect();
+            let policies = format!("{:?}/{:?}", it.internal_policy, it.external_policy);
+            let head = format!("service {} [{}]", it.name, frontends.join(", "));
+            vec![format!("{head} {:?} {policies} {:?}", it.topology, it.source_ranges)]
+        }
     }
+}
+
+/// `10.0.0.1:80@node/zone`, then `-` not ready, `!` not serving, `~` terminating, and hints.
+fn backend(backend: &Backend) -> String {
+    let mut text = format!("{}@{}/{}", backend.address, backend.node, backend.zone);
+    for (flag, is_set) in
+        [("-", !backend.ready), ("!", !backend.serving), ("~", backend.terminating)]
+    {
+        text += if is_set { flag } else { "" };
+    }
+    if backend.hints != Hints::default() {
+        text += &format!(" for {:?} {:?}", backend.hints.zones, backend.hints.nodes);
+    }
+    text
+}
+
+fn frontend(frontend: &Frontend) -> String {
+    let Frontend { kind, address, port, protocol } = frontend;
+    format!("{kind:?} {protocol} {}", SocketAddr::new(*address, *port))
 }
 
 /// `name: Accept PEER|PEER TCP/80,UDP/1-9`, with `*` for anything and `-` for nothing.

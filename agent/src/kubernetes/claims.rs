@@ -1,0 +1,158 @@
+//! Who may have which service address.
+//!
+//! An external address is never one that the cluster gives out itself: a service could take the
+//! traffic of others (CVE-2020-8554). Where several services ask for one address and port, cluster
+//! addresses come before node ports, load balancers and external addresses, then names decide.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+
+use super::{
+    balancing::{Name, wanted},
+    services::Service,
+};
+use crate::model::{Frontend, FrontendKind, Protocol};
+
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    sockets: BTreeMap<Socket, BTreeSet<(FrontendKind, Name)>>,
+    cluster: BTreeMap<IpAddr, BTreeSet<Name>>,
+    external: BTreeMap<IpAddr, BTreeSet<Name>>,
+    /// How many pods have an address.
+    pods: BTreeMap<IpAddr, usize>,
+}
+
+type Socket = (IpAddr, u16, Protocol);
+
+/// Why a service does not get a frontend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Another of its fields names the same.
+    ByItself,
+    ByService(Name, Frontend),
+    ClusterAddress(IpAddr),
+    PodAddress(IpAddr),
+}
+
+impl Claims {
+    /// Notes what a service asks for, and whom that concerns.
+    pub(super) fn enter(&mut self, name: &Name, service: &Service, touched: &mut BTreeSet<Name>) {
+        for address in &service.cluster {
+            self.cluster.entry(*address).or_default().insert(name.clone());
+        }
+        for (_, address) in &service.external {
+            self.external.entry(*address).or_default().insert(name.clone());
+        }
+        for (kind, socket) in sockets(service) {
+            self.sockets.entry(socket).or_default().insert((kind, name.clone()));
+        }
+        self.touch(service, touched);
+    }
+
+    /// Undoes [`Self::enter`].
+    pub(super) fn withdraw(
+        &mut self,
+        name: &Name,
+        service: &Service,
+        touched: &mut BTreeSet<Name>,
+    ) {
+        self.touch(service, touched);
+        for address in &service.cluster {
+            remove(&mut self.cluster, address, name);
+        }
+        for (_, address) in &service.external {
+            remove(&mut self.external, address, name);
+        }
+        for (kind, socket) in sockets(service) {
+            remove(&mut self.sockets, &socket, &(kind, name.clone()));
+        }
+    }
+
+    pub(super) fn move_pod(
+        &mut self,
+        before: &BTreeSet<IpAddr>,
+        after: &BTreeSet<IpAddr>,
+        touched: &mut BTreeSet<Name>,
+    ) {
+        for address in before.difference(after) {
+            if let Some(count) = self.pods.get_mut(address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.pods.remove(address);
+                }
+            }
+        }
+        for address in after.difference(before) {
+            *self.pods.entry(*address).or_default() += 1;
+        }
+        for address in before.symmetric_difference(after) {
+            touched.extend(self.external.get(address).into_iter().flatten().cloned());
+        }
+    }
+
+    /// Whether a service gets a frontend that it asks for.
+    pub(super) fn holder(&self, name: &Name, frontend: &Frontend) -> Result<(), Taken> {
+        let Frontend { kind, address, port, protocol } = *frontend;
+        if kind == FrontendKind::External {
+            self.forbidden(address)?;
+        }
+        let claims = self.sockets.get(&(address, port, protocol)).into_iter().flatten();
+        let mut valid = claims
+            .filter(|(kind, _)| *kind != FrontendKind::External || self.forbidden(address).is_ok());
+        match valid.next() {
+            Some((first, holder)) if holder == name && *first == kind => Ok(()),
+            Some((_, holder)) if holder == name => Err(Taken::ByItself),
+            Some((_, holder)) => Err(Taken::ByService(holder.clone(), *frontend)),
+            None => Ok(()),
+        }
+    }
+
+    fn forbidden(&self, address: IpAddr) -> Result<(), Taken> {
+        if self.cluster.contains_key(&address) {
+            return Err(Taken::ClusterAddress(address));
+        }
+        if self.pods.contains_key(&address) { Err(Taken::PodAddress(address)) } else { Ok(()) }
+    }
+
+    fn touch(&self, service: &Service, touched: &mut BTreeSet<Name>) {
+        for address in &service.cluster {
+            touched.extend(self.external.get(address).into_iter().flatten().cloned());
+        }
+        for (_, socket) in sockets(service) {
+            let claims = self.sockets.get(&socket).into_iter().flatten();
+            touched.extend(claims.map(|(_, name)| name.clone()));
+        }
+    }
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByItself => f.write_str("the service has it already"),
+            Self::ByService((namespace, name), Frontend { address, port, protocol, .. }) => {
+                write!(f, "{protocol} {address} port {port} belongs to {namespace}/{name}")
+            }
+            Self::ClusterAddress(address) => write!(f, "{address} is a cluster address"),
+            Self::PodAddress(address) => write!(f, "{address} is a pod's address"),
+        }
+    }
+}
+
+/// What somebody else is asked to proxy is not asked of us.
+fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, Socket)> {
+    let ports = service.ports.iter().filter(|_| service.ours);
+    let wanted = ports.flat_map(|port| wanted(service, port));
+    wanted.map(|(_, it)| (it.kind, (it.address, it.port, it.protocol)))
+}
+
+fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = map.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            map.remove(key);
+        }
+    }
+}
