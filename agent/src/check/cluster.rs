@@ -22,6 +22,7 @@ pub struct Cluster {
     /// By `namespace/name`.
     pods: BTreeMap<String, Pod>,
     places: BTreeMap<IpAddr, Place>,
+    mentioned: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ struct Pod {
 pub struct Objects {
     changes: Vec<Change>,
     pods: BTreeMap<String, Pod>,
+    /// Addresses that services name, whether or not they are translated.
+    mentioned: BTreeSet<IpAddr>,
 }
 
 /// Whose an address is.
@@ -64,21 +67,36 @@ impl Objects {
                     object => self.changes.push(Change::Upsert(object?)),
                 }
             }
-            self.note_pods(document);
+            self.note(document);
         }
         Ok(())
     }
 
-    /// Pods that share their node's addresses are not the translation's business, but probes
-    /// name them.
-    fn note_pods(&mut self, document: &Value) {
+    /// Notes what is not the translation's business, but that of probes.
+    fn note(&mut self, document: &Value) {
         let items = document.get("items").and_then(Value::as_array);
         for item in items.into_iter().flatten() {
-            self.note_pods(item);
+            self.note(item);
         }
-        if document.get("kind").and_then(Value::as_str) != Some("Pod") {
-            return;
+        match document.get("kind").and_then(Value::as_str) {
+            Some("Pod") => self.note_pod(document),
+            Some("Service") => self.note_service(document),
+            _ => {}
         }
+    }
+
+    fn note_service(&mut self, document: &Value) {
+        let Ok(service) = serde_json::from_value::<v1::Service>(document.clone()) else { return };
+        let spec = service.spec.unwrap_or_default();
+        let status = service.status.and_then(|status| status.load_balancer).unwrap_or_default();
+        let balancers = status.ingress.into_iter().flatten().filter_map(|ingress| ingress.ip);
+        let lists = [spec.cluster_ips, spec.external_ips].into_iter().flatten().flatten();
+        let texts = lists.chain(spec.cluster_ip).chain(balancers);
+        self.mentioned.extend(texts.filter_map(|text| text.parse::<IpAddr>().ok()));
+    }
+
+    /// Pods that share their node's addresses are named by probes too.
+    fn note_pod(&mut self, document: &Value) {
         let Ok(pod) = serde_json::from_value::<v1::Pod>(document.clone()) else { return };
         let (spec, status) = (pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
         let texts = status.pod_ips.into_iter().flatten().map(|it| it.ip).chain(status.pod_ip);
@@ -95,9 +113,9 @@ impl Objects {
 }
 
 impl From<Objects> for Cluster {
-    fn from(Objects { changes, pods }: Objects) -> Self {
+    fn from(Objects { changes, pods, mentioned }: Objects) -> Self {
         let outcome = Translator::default().apply(changes);
-        let mut cluster = Self { pods, problems: outcome.problems, ..Self::default() };
+        let mut cluster = Self { pods, mentioned, problems: outcome.problems, ..Self::default() };
         for resource in outcome.upserts {
             cluster.world.upsert(resource);
         }
@@ -133,6 +151,17 @@ impl Cluster {
             Place::Workload { name: text.to_owned(), node }
         };
         Ok(End { addresses: pod.addresses.clone(), place })
+    }
+
+    /// Whether a service names the address, translated or not.
+    pub fn is_mentioned(&self, address: IpAddr) -> bool {
+        self.mentioned.contains(&address)
+    }
+
+    /// Whether a service has the address, on whatever node.
+    pub fn is_frontend(&self, address: IpAddr) -> bool {
+        let frontends = self.world.services.values().flat_map(|service| &service.frontends);
+        frontends.into_iter().any(|frontend| frontend.address == address)
     }
 
     pub fn place(&self, address: IpAddr) -> Place {

@@ -35,6 +35,28 @@ impl Traffic {
             })?),
         })
     }
+
+    /// The same protocol at another port.
+    pub fn to_port(self, port: u16) -> Self {
+        match self {
+            Self::Tcp(_) => Self::Tcp(port),
+            Self::Udp(_) => Self::Udp(port),
+            Self::Sctp(_) => Self::Sctp(port),
+            Self::Icmp | Self::Other(_) => self,
+        }
+    }
+
+    /// The number of the protocol towards such an address, and the port, if there are ports.
+    pub fn numbers(self, destination: IpAddr) -> (u8, u16) {
+        match self {
+            Self::Tcp(port) => (IpNumber::TCP.0, port),
+            Self::Udp(port) => (IpNumber::UDP.0, port),
+            Self::Sctp(port) => (IpNumber::SCTP.0, port),
+            Self::Icmp if destination.is_ipv4() => (IpNumber::ICMP.0, 0),
+            Self::Icmp => (IpNumber::IPV6_ICMP.0, 0),
+            Self::Other(number) => (number, 0),
+        }
+    }
 }
 
 /// Builds the packet; `None` where the addresses are of different families.

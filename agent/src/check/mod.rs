@@ -1,8 +1,8 @@
 //! `zonegate check`: what becomes of connections, answered without a cluster or a kernel.
 //!
 //! Objects go through the real translation and compiler, and a connection's first packet through
-//! the real `datapath` over the tables of every node that it touches ([`node`]). Who is where
-//! is in [`cluster`]; [`matrix`] asks for all pairs of pods.
+//! the real `datapath` over the tables of every node that it touches ([`node`]), or through a
+//! [`service`]. Who is where is in [`cluster`]; [`matrix`] asks for all pairs of pods.
 
 mod cluster;
 mod frames;
@@ -10,6 +10,7 @@ mod matrix;
 mod node;
 mod probe;
 mod reach;
+mod service;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -60,6 +61,22 @@ struct Attempt {
     way: Vec<Stop>,
 }
 
+/// Both ends of a connection, and what their policies see.
+struct Legs {
+    source: Place,
+    destination: Place,
+    egress: Leg,
+    ingress: Leg,
+    through_service: bool,
+}
+
+/// What the policies of one end see.
+#[derive(Debug, Clone, Copy)]
+struct Leg {
+    peer: IpAddr,
+    traffic: Traffic,
+}
+
 impl Checker {
     pub fn new(cluster: Cluster) -> Self {
         Self { cluster, nodes: BTreeMap::new() }
@@ -80,8 +97,27 @@ impl Checker {
             decisions: Vec::new(),
             reason: None,
         };
+        if self.answer_service(&mut answer, probe, &attempt)? {
+            return Ok(answer);
+        }
         self.judge(&mut answer, &attempt)?;
-        self.explain(&mut answer, &attempt);
+        let Attempt { source, destination, traffic, .. } = attempt;
+        let leg = |peer| Leg { peer, traffic };
+        let legs = Legs {
+            egress: leg(destination.0),
+            ingress: leg(source.0),
+            source: source.1,
+            destination: destination.1,
+            through_service: false,
+        };
+        self.explain(&mut answer, &legs);
+        // Whoever does translate it decides where it goes.
+        if answer.verdict == Verdict::Forward
+            && legs.destination == Place::Outside
+            && self.cluster.is_mentioned(destination.0)
+        {
+            answer.verdict = Verdict::Pass;
+        }
         Ok(answer)
     }
 
@@ -179,21 +215,23 @@ impl Checker {
 
     /// Names what decided at the ends. An end that allows is not asked further: the other end's
     /// denial is what matters, and is named too.
-    fn explain(&self, answer: &mut Answer, attempt: &Attempt) {
-        let Attempt { source: (from, source), destination: (to, destination), traffic, .. } =
-            attempt;
-        if source == destination {
+    fn explain(&self, answer: &mut Answer, legs: &Legs) {
+        let Legs { source, destination, egress, ingress, through_service } = legs;
+        let itself = source == destination;
+        if itself && !through_service {
             return;
         }
-        let exempt = home(source).is_some_and(|node| {
+        let same_node = home(source).is_some_and(|node| {
             home(destination) == Some(node)
                 && (matches!(source, Place::Node(_)) || matches!(destination, Place::Node(_)))
         });
-        let ends = [(source, Direction::Egress, *to), (destination, Direction::Ingress, *from)];
-        for (place, direction, peer) in ends {
+        let exempt = itself || same_node;
+        let ends =
+            [(source, Direction::Egress, egress), (destination, Direction::Ingress, ingress)];
+        for (place, direction, Leg { peer, traffic }) in ends {
             let Place::Workload { name, .. } = place else { continue };
             let Some(workload) = self.cluster.world.workloads.get(name) else { continue };
-            let traffic = protocol(*traffic);
+            let (peer, traffic) = (*peer, protocol(*traffic));
             let connection = Connection { peer, traffic, exempt };
             let decision = explain(&self.cluster.world, workload, direction, connection);
             let denied = !decision.allowed;

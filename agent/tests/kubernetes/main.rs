@@ -1,10 +1,12 @@
 //! Kubernetes objects and what becomes of them, by the public API: tables of policies and their
-//! translation, services and their slices, objects that cannot be used, and changes in any order.
+//! translation, services and their slices, objects that cannot be used, changes in any order, and
+//! what becomes of connections.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod changes;
 mod cluster_policy;
+mod connections;
 mod named_ports;
 mod network_policy;
 mod objects;
