@@ -164,6 +164,13 @@ impl Cluster {
         frontends.into_iter().any(|frontend| frontend.address == address)
     }
 
+    /// The end that a node's own processes are.
+    pub fn processes(&self, node: &str) -> End {
+        let known = self.world.nodes.get(node);
+        let addresses = known.map(|node| node.addresses.clone()).unwrap_or_default();
+        End { addresses, place: Place::Node(node.to_owned()) }
+    }
+
     pub fn place(&self, address: IpAddr) -> Place {
         self.places.get(&address).cloned().unwrap_or(Place::Outside)
     }

@@ -160,7 +160,12 @@ impl Checker {
 
     fn attempt(&self, probe: &Probe) -> Result<Attempt, CheckError> {
         let wrong = |field, reason| CheckError::Probe { id: probe.id.clone(), field, reason };
-        let source = self.cluster.end(&probe.source).map_err(|it| wrong("source", it))?;
+        let mut source = self.cluster.end(&probe.source).map_err(|it| wrong("source", it))?;
+        if let Some(node) = &probe.node
+            && source.addresses.iter().all(IpAddr::is_loopback)
+        {
+            source = self.cluster.processes(node);
+        }
         let destination =
             self.cluster.end(&probe.destination).map_err(|it| wrong("destination", it))?;
         let traffic = Traffic::new(&probe.protocol, probe.port)

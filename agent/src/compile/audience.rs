@@ -85,7 +85,7 @@ impl Role {
 }
 
 impl Shares {
-    pub(super) fn all(&self) -> [Share; 3] {
+    pub(super) fn all(self) -> [Share; 3] {
         [self.pods, self.node, self.outside]
     }
 }

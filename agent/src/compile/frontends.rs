@@ -1,6 +1,6 @@
 //! Frontends: service addresses and the records that they lead to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use abi::frontend::FrontendKey;
 
@@ -19,7 +19,8 @@ use crate::{
 
 /// Writes the frontends of all services.
 ///
-/// A node port is at every address of this node. What has the same address, port and protocol
+/// A node port is at every address of this node, and for the node's own processes at 127.0.0.1,
+/// as with kube-proxy. What has the same address, port and protocol
 /// without being a node port comes before it.
 pub(super) fn write(
     image: &mut Image,
@@ -35,7 +36,9 @@ pub(super) fn write(
             let family = Family::of(frontend.address);
             let role = Role::of(frontend, service);
             let id = ids.services.id(&(service.name.clone(), family, role));
-            for address in addresses(world, node, frontend) {
+            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let loopback = Some(loopback).filter(|_| node_ports && family == Family::V4);
+            for address in addresses(world, node, frontend).into_iter().chain(loopback) {
                 image.frontends.insert(key(address, frontend), id);
             }
         }
@@ -46,7 +49,7 @@ pub(super) fn write(
     })
 }
 
-/// Where a frontend is on a node.
+/// Where packets find a frontend on a node.
 pub(super) fn addresses(world: &World, node: &str, frontend: &Frontend) -> Vec<IpAddr> {
     if frontend.kind != FrontendKind::NodePort {
         return vec![frontend.address];

@@ -275,8 +275,9 @@ mod tests {
 
     #[test]
     fn missing_hints_are_computed_for_a_distribution() {
+        type Row<'t> = (&'t str, Nearness, &'t str, &'t [&'t str], &'t [u8]);
         use Nearness::{SameNode, SameZone};
-        let rows: &[(&str, Nearness, &str, &[&str], &[u8])] = &[
+        let rows: &[Row<'_>] = &[
             ("zone", SameZone, "here", &["1@here", "2@beside", "3@far"], &[1, 2]),
             ("own zone", SameZone, "here", &["1@far/a", "2@here/c"], &[1]),
             ("zone unknown", SameZone, "here", &["1@here", "2@lost"], &[1, 2]),
@@ -296,7 +297,8 @@ mod tests {
 
     #[test]
     fn topology_keys_are_tried_in_order() {
-        let rows: &[(&str, &str, &[&str], &[&str], &[u8])] = &[
+        type Row<'t> = (&'t str, &'t str, &'t [&'t str], &'t [&'t str], &'t [u8]);
+        let rows: &[Row<'_>] = &[
             ("none", "here", &[], &["1@here", "2@far"], &[1, 2]),
             ("host", "here", &["host"], &["1@here", "2@beside"], &[1]),
             ("exhausted", "here", &["host", "zone"], &["1@near", "2@far"], &[]),
@@ -327,9 +329,9 @@ mod tests {
         ];
         for (name, backends, expected) in rows {
             let backends: Vec<Backend> = backends.iter().map(|text| backend(text)).collect();
-            let local = Location::new("here", &nodes())
-                .local(&backends.iter().collect::<Vec<_>>())
-                .to_vec();
+            let nodes = nodes();
+            let local = Location::new("here", &nodes);
+            let local = local.local(&backends.iter().collect::<Vec<_>>());
             assert_eq!(last_bytes(&local), *expected, "{name}");
         }
     }

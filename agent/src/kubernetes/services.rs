@@ -94,7 +94,7 @@ impl Service {
 /// All of `clusterIPs`; `clusterIP` where nothing else is given. A headless service has none.
 fn cluster_addresses(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<IpAddr> {
     let all = spec.cluster_ips.as_deref().unwrap_or_default();
-    let one = spec.cluster_ip.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let one = spec.cluster_ip.as_slice();
     let texts = if all.is_empty() { one } else { all };
     if texts.iter().any(|text| text.is_empty() || text == HEADLESS) {
         return Vec::new();

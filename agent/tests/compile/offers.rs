@@ -6,6 +6,7 @@ use std::{
 };
 
 use abi::{
+    address::Leaf,
     reason::DropReason,
     record::{Backend as Record, Range},
     table::Table,
@@ -23,6 +24,7 @@ use zonegate::{
 
 use crate::{
     incremental::difference,
+    lookup::leaf,
     naive::{self, Outcome},
     world::{HERE, address, compiler, workload, world},
 };
@@ -61,9 +63,18 @@ proptest! {
 
 fn check(world: &World, image: &Image) {
     let tables = SimulatedTables::new(image);
+    let all = || world.services.values().flat_map(|service| &service.frontends);
+    let taken: BTreeSet<IpAddr> = all().flat_map(|it| addresses(world, it)).collect();
+    for node in world.nodes.values() {
+        for address in &node.addresses {
+            let looked_up = leaf(image, *address).has(Leaf::FRONTEND);
+            assert_eq!(looked_up, taken.contains(address), "{address}");
+        }
+    }
     for service in world.services.values() {
         for frontend in &service.frontends {
             for address in addresses(world, frontend) {
+                assert!(leaf(image, address).has(Leaf::FRONTEND), "{address}");
                 for client in CLIENTS.map(self::address) {
                     if client.is_ipv4() != address.is_ipv4() {
                         continue;
@@ -165,7 +176,11 @@ fn any_nodes() -> impl Strategy<Value = Vec<Node>> {
                     labels.insert("zone".to_owned(), zone.to_owned());
                 }
                 let number = index + 1;
-                let addresses = [format!("192.0.2.{number}"), format!("2001:db8::{number}")];
+                let mut addresses =
+                    vec![format!("192.0.2.{number}"), format!("2001:db8::{number}")];
+                if labelled != prefixed {
+                    addresses.push(format!("192.0.2.9{number}"));
+                }
                 let prefixes = ["10.7.0.0/24".to_owned(), "fd07::/64".to_owned()];
                 let prefixes = prefixes.into_iter().filter(|_| prefixed && index > 0);
                 Node {

@@ -318,7 +318,7 @@ fn unknown_cases() -> Vec<Case> {
 
 /// A service at one address, but for a change.
 fn service_with(change: impl FnOnce(&mut v1::Service)) -> Resource {
-    let mut resource = crate::resources::service("s", &[("10.96.0.7", 80)], "shop");
+    let mut resource = service("s", &[("10.96.0.7", 80)], "shop");
     if let Some(resource::Kind::Service(service)) = &mut resource.kind {
         change(service);
     }

@@ -101,6 +101,10 @@ fn an_answer_has_all_backends_of_the_client() {
         ("ranges are a balancer's alone", "n1", "203.0.113.1", "192.0.2.1:30080", &snat),
         ("itself, where its node is admitted", "n1", "198.51.100.1", "198.51.100.1:80", &snat),
         ("where it is not", "n2", "198.51.100.1", "198.51.100.1:80", "drop source_range"),
+        ("a node port at home", "", "x/agent", "127.0.0.1:30080", &snat),
+        ("from home", "n1", "127.0.0.1", "127.0.0.1:30080", &snat),
+        ("another port at home", "", "x/agent", "127.0.0.1:22", "pass"),
+        ("a pod's own home", "", "x/a", "127.0.0.1:30080", "drop martian"),
         ("a balancer that answers itself", "", "x/a", "198.51.100.2:80", "pass"),
         ("a node without a service there", "", "x/a", "192.0.2.1:22", "forward"),
     ] {

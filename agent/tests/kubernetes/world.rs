@@ -131,7 +131,7 @@ fn backend(backend: &Backend) -> String {
         text += if is_set { flag } else { "" };
     }
     if backend.hints != Hints::default() {
-        text += &format!(" for {:?} {:?}", backend.hints.zones, backend.hints.nodes);
+        return format!("{text} for {:?} {:?}", backend.hints.zones, backend.hints.nodes);
     }
     text
 }
