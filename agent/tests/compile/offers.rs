@@ -26,7 +26,7 @@ use crate::{
     incremental::difference,
     lookup::leaf,
     naive::{self, Outcome},
-    world::{HERE, address, compiler, workload, world},
+    world::{HERE, address, backend, compiler, service, workload, world},
 };
 
 /// A known pod, one known by its prefix, this node, another, an outsider, and load balancers.
@@ -58,6 +58,29 @@ proptest! {
             compiler.committed();
             known = world;
         }
+    }
+}
+
+#[test]
+fn node_ports_follow_the_nodes_addresses() {
+    let node = |addresses: &[&str]| crate::world::node(HERE, "a", addresses);
+    let [set, mut service] = service("shop", &["10.96.0.1:80"], vec![backend("10.2.0.1:80", "")]);
+    if let Resource::Service(service) = &mut service {
+        service.frontends[0].kind = FrontendKind::NodePort;
+        service.frontends[0].address = address("0.0.0.0");
+    }
+    let mut compiler = compiler();
+    let mut known = World::default();
+    for addresses in [&["192.0.2.1"][..], &["192.0.2.1", "192.0.2.9"], &["192.0.2.9"], &[]] {
+        let world = world([node(addresses), set.clone(), service.clone()]);
+        let compiled = compiler.update(&world, &difference(&known, &world)).unwrap();
+        check(&world, compiled.image);
+        for text in ["192.0.2.1", "192.0.2.9"] {
+            let marked = leaf(compiled.image, address(text)).has(Leaf::FRONTEND);
+            assert_eq!(marked, addresses.contains(&text), "{text} with {addresses:?}");
+        }
+        compiler.committed();
+        known = world;
     }
 }
 
