@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reading::{Fault, Found, LeftOut, Reading, read};
 use crate::{
     documents::{Place, locate},
-    kubernetes::{Change, Effect, Object, ObjectKey, Outcome, Problem, Translator},
+    kubernetes::{Change, Effect, Object, ObjectKey, ObjectKind, Outcome, Problem, Translator},
     model::{Key, Resource},
     source_problem::SourceProblem,
 };
@@ -110,16 +110,25 @@ impl Directory {
     }
 
     /// Files of which it is not known what they held before they were broken: as a whole, or in
-    /// an object whose resource is `held`.
+    /// an object whose resource is `held`. A service that cannot be used had a form, too.
     pub fn unknown(&self, held: impl Fn(&Key) -> bool) -> Vec<&str> {
         let lost = |it: &LeftOut| {
             it.key.as_ref().is_some_and(|key| {
                 !self.objects.contains_key(key) && key.resource().is_some_and(|it| held(&it))
             })
         };
+        let refused = self.translator.problems().filter(|it| {
+            it.effect == Effect::LeftOut
+                && it.object.kind == ObjectKind::Service
+                && it.object.resource().is_some_and(|key| held(&key))
+        });
+        let with_refused: BTreeSet<&String> =
+            refused.filter_map(|it| self.objects.get(&it.object)).map(|(name, _)| name).collect();
         let files = self.files.iter();
         files
-            .filter(|(_, file)| file.good.is_none() || file.left_out.iter().any(lost))
+            .filter(|(name, file)| {
+                file.good.is_none() || file.left_out.iter().any(lost) || with_refused.contains(name)
+            })
             .map(|(name, _)| name.as_str())
             .collect()
     }

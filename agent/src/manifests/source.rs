@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{Contents, Directory, OWNER, pending::Pending, scan::scan, watch::Watch};
 use crate::{
+    kubernetes::whole,
     model::Key,
     source_problem::SourceProblem,
     store::{Answer, Content, Digest, Gone, Handle, Mode, Readiness, SessionId, WriteError},
@@ -174,7 +175,8 @@ impl Source {
     fn refuse_to_forget(&self, held: &BTreeSet<Key>, readiness: &Readiness) -> Result<(), Trouble> {
         // Tables of an earlier agent may hold anything.
         let holding = *readiness == Readiness::Holding;
-        let unknown = self.directory.unknown(|key| holding || held.contains(key));
+        let held_whole: BTreeSet<Key> = held.iter().map(whole).collect();
+        let unknown = self.directory.unknown(|key| holding || held_whole.contains(key));
         if unknown.is_empty() || (held.is_empty() && !holding) {
             return Ok(());
         }

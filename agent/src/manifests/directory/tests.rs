@@ -120,6 +120,25 @@ fn a_file_that_was_never_good_is_known_as_such() {
 }
 
 #[test]
+fn a_service_that_cannot_be_used_had_a_form() {
+    let mut directory = Directory::default();
+    let service = |address: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Service, metadata: {{namespace: shop, name: web}}, \
+             spec: {{clusterIP: {address}, ports: [{{port: 80}}]}}}}\n"
+        )
+    };
+    let web = Key { kind: Kind::Service, name: "shop/web".to_owned() };
+    directory.update(contents(&[("1.yaml", &service("ten")), ("2.yaml", "")]));
+    assert_eq!(directory.unknown(|key| *key == web), ["1.yaml"]);
+    assert!(directory.unknown(|_| false).is_empty());
+    // Whoever has seen it used knows what it was.
+    directory.update(contents(&[("1.yaml", &service("10.96.0.1")), ("2.yaml", "")]));
+    directory.update(contents(&[("1.yaml", &service("ten")), ("2.yaml", "")]));
+    assert!(directory.unknown(|_| true).is_empty());
+}
+
+#[test]
 fn an_object_that_cannot_be_read_keeps_its_form_and_the_rest_goes_on() {
     let mut directory = Directory::default();
     let wrong = pod("a", "10.0.0.9").replace("nodeName: n1", "nodeName: 7");
