@@ -27,11 +27,25 @@ pub fn judge<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
-    if is_ours(&work.parsed, context)? {
-        follow(packet, work, context)
-    } else {
-        Ok(Verdict::Pass(PassReason::NotOurs))
+    let concern = concern(&work.parsed, context)?;
+    if concern == Concern::None {
+        return Ok(Verdict::Pass(PassReason::NotOurs));
     }
+    match follow(packet, work, context) {
+        Err(DropReason::UnrelatedIcmpError) if concern == Concern::Perhaps => {
+            Ok(Verdict::Pass(PassReason::NotOurs))
+        }
+        verdict => verdict,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    None,
+    /// For a node that has node ports: its other connections are not ours.
+    Perhaps,
+    /// From a workload or for one, or for a service.
+    Ours,
 }
 
 /// What leaves by the uplink: whatever had to be judged has been, so an error that is about no
@@ -48,22 +62,24 @@ pub fn leave<A: Address, P: Packet, T: Tables>(
     }
 }
 
-/// Whether the error comes from a workload or is for one, or for a service. One in fragments is
-/// dropped: no sender makes any (RFC 1812, 4.3.2.3; RFC 4443, 2.4), and nothing would lead the
-/// rest after the first.
+/// Whether the error is for us to judge. One in fragments is dropped: no sender makes any (RFC 1812,
+/// 4.3.2.3; RFC 4443, 2.4), and nothing would lead the rest after the first.
 #[inline(never)]
-fn is_ours<A: Address, T: Tables>(
+fn concern<A: Address, T: Tables>(
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-) -> Result<bool, DropReason> {
+) -> Result<Concern, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    // A node port does not make the node's other connections ours.
-    let is_service = ends.destination.has(Leaf::FRONTEND) && !ends.destination.has(Leaf::THIS_NODE);
-    if !ends.is_local() && !is_service {
-        return Ok(false);
+    let is_frontend = ends.destination.has(Leaf::FRONTEND);
+    if !ends.is_local() && !is_frontend {
+        return Ok(Concern::None);
+    }
+    if !ends.is_local() && ends.destination.has(Leaf::THIS_NODE) {
+        let fragment = parsed.first_fragment;
+        return Ok(if fragment { Concern::None } else { Concern::Perhaps });
     }
     check_addresses(&parsed.tuple, ends, context)?;
-    if parsed.first_fragment { Err(DropReason::Fragment) } else { Ok(true) }
+    if parsed.first_fragment { Err(DropReason::Fragment) } else { Ok(Concern::Ours) }
 }
 
 /// Finds the flow of the quoted packet, and translates the error where the flow's packets of the
