@@ -12,6 +12,7 @@ mod frame;
 mod machine;
 mod options;
 mod path;
+mod print;
 mod report;
 mod runner;
 mod scenario;

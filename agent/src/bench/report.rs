@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::{BenchError, machine::Machine, options::Output, statistics::Summary};
+use super::{BenchError, machine::Machine, options::Output, print, statistics::Summary};
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -30,45 +29,21 @@ pub struct Row {
 
 impl Report {
     pub fn print(&self, output: Output, out: &mut dyn Write) -> Result<(), BenchError> {
-        match output {
-            Output::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)?;
-            }
-            Output::Table => {
-                writeln!(out, "{}", self.machine)?;
-                let prefixes = self.prefixes;
-                writeln!(
-                    out,
-                    "ns per packet above an empty program, policy over {prefixes} prefixes\n"
-                )?;
-                for line in self.table().lines() {
-                    writeln!(out, "{}", line.trim_end())?;
-                }
-            }
-        }
-        Ok(out.flush()?)
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table
-            .load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(["SCENARIO", "HOOK", "FLOWS", "MEDIAN", "MIN", "MAX"]);
-        for Row { scenario, flows, ns, hook } in &self.rows {
-            let Summary { min, median, max } = ns;
-            let figures = [median, min, max].map(|figure| format!("{figure:.1}"));
-            let texts = [(*scenario).to_owned(), (*hook).to_owned(), flows.to_string()];
-            table.add_row(texts.into_iter().chain(figures));
-        }
-        for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, 2));
-            if index >= 2 {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
+        print::report(self, output, out, |out| {
+            let Self { machine, prefixes, rows } = self;
+            writeln!(out, "{machine}")?;
+            writeln!(
+                out,
+                "ns per packet above an empty program, policy over {prefixes} prefixes\n"
+            )?;
+            let names = ["SCENARIO", "HOOK", "FLOWS", "MEDIAN", "MIN", "MAX"];
+            let rows = rows.iter().map(|Row { scenario, flows, ns, hook }| {
+                let [median, min, max] = [ns.median, ns.min, ns.max].map(|it| format!("{it:.1}"));
+                let (scenario, hook) = ((*scenario).to_owned(), (*hook).to_owned());
+                [scenario, hook, flows.to_string(), median, min, max]
+            });
+            print::table(out, names, 2, rows)
+        })
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::{fs, io::Write, time::Duration};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::bench::{BenchError, machine::Machine, options::Output, statistics::Summary};
+use crate::bench::{BenchError, machine::Machine, options::Output, print, statistics::Summary};
 
 #[derive(Debug, Serialize)]
 pub struct ControlReport {
@@ -66,52 +65,29 @@ impl Change {
         self.commit_ms = of(|it| it.commit);
         self.answer_ms = of(|it| it.answer);
     }
+
+    fn cells(&self) -> [String; 5] {
+        let once = self.figures.len() == 1;
+        let cell = |Summary { min, median, max }: Summary| {
+            let range = if once { String::new() } else { format!(" ({min:.2}-{max:.2})") };
+            format!("{median:.2}{range}")
+        };
+        let figures = [self.translate_ms, self.compile_ms, self.commit_ms, self.answer_ms];
+        let [translate, compile, commit, answer] = figures.map(cell);
+        [self.what.to_owned(), translate, compile, commit, answer]
+    }
 }
 
 impl ControlReport {
     pub fn print(&self, output: Output, out: &mut dyn Write) -> Result<(), BenchError> {
-        match output {
-            Output::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)?;
-            }
-            Output::Table => {
-                writeln!(out, "{}", self.machine)?;
-                writeln!(out, "milliseconds, median (min-max)\n")?;
-                for line in self.table().lines() {
-                    writeln!(out, "{}", line.trim_end())?;
-                }
-                let Memory { maps, agent } = self.memory;
-                writeln!(out, "\nmaps {} MiB, agent {} MiB resident", maps >> 20, agent >> 20)?;
-            }
-        }
-        Ok(out.flush()?)
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table
-            .load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(["CHANGE", "TRANSLATE", "COMPILE", "COMMIT", "ANSWER"]);
-        for row in &self.changes {
-            let figures = [row.translate_ms, row.compile_ms, row.commit_ms, row.answer_ms];
-            let figures = figures.map(|Summary { min, median, max }| {
-                if row.figures.len() == 1 {
-                    format!("{median:.2}")
-                } else {
-                    format!("{median:.2} ({min:.2}-{max:.2})")
-                }
-            });
-            table.add_row([row.what.to_owned()].into_iter().chain(figures));
-        }
-        for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, 2));
-            if index >= 1 {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
+        print::report(self, output, out, |out| {
+            writeln!(out, "{}", self.machine)?;
+            writeln!(out, "milliseconds, median (min-max)\n")?;
+            let names = ["CHANGE", "TRANSLATE", "COMPILE", "COMMIT", "ANSWER"];
+            print::table(out, names, 1, self.changes.iter().map(Change::cells))?;
+            let Memory { maps, agent } = self.memory;
+            writeln!(out, "\nmaps {} MiB, agent {} MiB resident", maps >> 20, agent >> 20)
+        })
     }
 }
 
