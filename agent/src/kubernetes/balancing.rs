@@ -10,6 +10,7 @@ use super::{
     Effect, ObjectKey, ObjectKind, Problem,
     claims::{Claims, Taken},
     names::bounded,
+    problem::note,
     services::{Service, ServicePort},
     slices::{Endpoint, Slice},
 };
@@ -107,11 +108,7 @@ impl Balancing {
                 effect: Effect::FieldIgnored,
             };
             let problems: Vec<Problem> = refused.into_iter().map(problem).collect();
-            if problems.is_empty() {
-                conflicts.remove(&object);
-            } else {
-                conflicts.insert(object, problems);
-            }
+            note(conflicts, object, problems);
         }
     }
 

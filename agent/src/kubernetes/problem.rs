@@ -1,6 +1,6 @@
 //! What is wrong with an object, where, and what follows from it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::ObjectKey;
 
@@ -12,6 +12,19 @@ pub struct Problem {
     pub field: String,
     pub reason: String,
     pub effect: Effect,
+}
+
+/// Keeps what is wrong with an object now, in the place of what was.
+pub(super) fn note(
+    known: &mut BTreeMap<ObjectKey, Vec<Problem>>,
+    object: ObjectKey,
+    problems: Vec<Problem>,
+) {
+    if problems.is_empty() {
+        known.remove(&object);
+    } else {
+        known.insert(object, problems);
+    }
 }
 
 /// What becomes of an object that something is wrong with.

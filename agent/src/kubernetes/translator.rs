@@ -10,7 +10,7 @@ use super::{
     pods::Pod,
     policy_object::Form,
     pool::{PoolId, SetRef},
-    problem::Findings,
+    problem::{Findings, note},
     render::{self, Rendered},
 };
 use crate::model::{Key, Kind, Resource};
@@ -52,9 +52,7 @@ pub struct Translator {
     given: BTreeMap<Key, Resource>,
     balancing: Balancing,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
-    /// Of pods with an address that another pod has.
-    lost: BTreeMap<ObjectKey, Vec<Problem>>,
-    /// Of services, what others have taken from them.
+    /// Of pods and services, the addresses that are another one's.
     conflicts: BTreeMap<ObjectKey, Vec<Problem>>,
 }
 
@@ -89,7 +87,7 @@ impl Translator {
 
     /// Everything that is wrong now.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let all = [&self.problems, &self.lost, &self.conflicts];
+        let all = [&self.problems, &self.conflicts];
         all.into_iter().flat_map(BTreeMap::values).flatten()
     }
 
@@ -125,11 +123,7 @@ impl Translator {
                 problems
             }
         };
-        if problems.is_empty() {
-            self.problems.remove(&key);
-        } else {
-            self.problems.insert(key.clone(), problems);
-        }
+        note(&mut self.problems, key.clone(), problems);
         batch.upserted.insert(key);
     }
 
@@ -230,7 +224,7 @@ impl Translator {
             self.give(key, resource, &mut outcome);
         }
         for key in &batch.upserted {
-            let problems = [&self.problems, &self.lost, &self.conflicts];
+            let problems = [&self.problems, &self.conflicts];
             let problems = problems.into_iter().filter_map(|it| it.get(key));
             outcome.problems.extend(problems.flatten().cloned());
         }
@@ -302,11 +296,7 @@ impl Translator {
                 });
             }
         }
-        if lost.is_empty() {
-            self.lost.remove(key);
-        } else {
-            self.lost.insert(key.clone(), lost);
-        }
+        note(&mut self.conflicts, key.clone(), lost);
     }
 
     /// The resource that a node or pod is itself.
