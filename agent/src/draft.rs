@@ -5,14 +5,10 @@ use std::{
     net::IpAddr,
 };
 
-use abi::{
-    address::Leaf,
-    frontend::FrontendKey,
-    table::{BLOCK_WORDS, Table},
-};
+use abi::{address::Leaf, frontend::FrontendKey, table::Table};
 use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
-use crate::image::{Image, Port, block};
+use crate::image::{Image, Port, words};
 
 /// An image under construction, and where it may differ from what was committed last.
 #[derive(Debug, Default)]
@@ -77,8 +73,8 @@ impl Draft {
         index: u32,
         record: &R,
     ) {
-        for (word, value) in block(record).0.into_iter().enumerate() {
-            self.set_word(table, index as usize * BLOCK_WORDS + word, value);
+        for (word, value) in words(index, record) {
+            self.set_word(table, word, value);
         }
     }
 

@@ -69,15 +69,19 @@ impl Image {
         index: u32,
         record: &R,
     ) {
-        for (word, value) in block(record).0.into_iter().enumerate() {
-            self.set_word(table, index as usize * BLOCK_WORDS + word, value);
+        for (word, value) in words(index, record) {
+            self.set_word(table, word, value);
         }
     }
 }
 
-pub(crate) fn block<R: IntoBytes + Immutable + KnownLayout>(record: &R) -> Block {
+/// The words of block `index` of a table that holds a record there.
+pub(crate) fn words<R: IntoBytes + Immutable + KnownLayout>(
+    index: u32,
+    record: &R,
+) -> impl Iterator<Item = (usize, u64)> + use<R> {
     let Ok(block) = Block::read_from_bytes(record.as_bytes()) else {
         unreachable!("records are one block long")
     };
-    block
+    (index as usize * BLOCK_WORDS..).zip(block.0)
 }
