@@ -113,14 +113,7 @@ impl Checker {
         let destination = self.cluster.place(backend.ip());
         let translator = &translation.node;
         let translated = attempt.traffic.to_port(backend.port());
-        let inward = match &destination {
-            Place::Workload { node, .. } => Some(node.clone()),
-            Place::Node(_) | Place::Outside => None,
-        };
-        let outward = match source {
-            Place::Workload { node, .. } => Some(node.clone()),
-            Place::Node(_) | Place::Outside => None,
-        };
+        let (inward, outward) = (workload_node(&destination), workload_node(source));
         // Only the node that translates still sees the client.
         let seen = match &inward {
             Some(node) if node != translator && translation.snat => self.snat(translator, *client),
@@ -173,5 +166,13 @@ impl Checker {
             return client;
         }
         same.next().copied().unwrap_or(client)
+    }
+}
+
+/// The node of an end that is a workload: its port judges what passes.
+fn workload_node(place: &Place) -> Option<String> {
+    match place {
+        Place::Workload { node, .. } => Some(node.clone()),
+        Place::Node(_) | Place::Outside => None,
     }
 }
