@@ -52,9 +52,7 @@ pub(super) struct Refreshed {
 impl Groups {
     /// The number of a group, which keeps it until it is released; `None`: no set, nobody.
     pub(super) fn acquire(&mut self, names: &[String]) -> Option<u32> {
-        let mut names = names.to_vec();
-        names.sort_unstable();
-        names.dedup();
+        let names = canonical(names);
         if names.is_empty() {
             return None;
         }
@@ -87,10 +85,7 @@ impl Groups {
 
     /// The number of a group that somebody has acquired.
     pub(super) fn id(&self, names: &[String]) -> Option<u32> {
-        let mut names = names.to_vec();
-        names.sort_unstable();
-        names.dedup();
-        self.ids.get(&names).copied()
+        self.ids.get(&canonical(names)).copied()
     }
 
     pub(super) fn digest(&self, id: u32) -> Digest {
@@ -129,10 +124,13 @@ impl Groups {
                 }
                 refreshed.ranges[family as usize].extend(differences);
             }
-            if std::mem::take(&mut group.new) || group.uses == 0 {
+            let new = std::mem::take(&mut group.new);
+            if new || group.uses == 0 {
                 refreshed.sets.extend(group.names.iter().cloned());
             }
-            group.digest = digest::ranges(&ranges);
+            if new || refreshed.groups.contains(&id) {
+                group.digest = digest::ranges(&ranges);
+            }
             group.ranges = ranges;
             if group.uses == 0 {
                 self.remove(id);
@@ -154,6 +152,14 @@ impl Groups {
         self.ids.remove(&group.names);
         self.free.insert(id);
     }
+}
+
+/// However a rule lists them, the same sets are the same group.
+fn canonical(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl Group {

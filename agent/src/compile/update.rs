@@ -181,8 +181,12 @@ impl Update<'_> {
 
     /// Addresses that the kernel delivers on this node: no next hop leads there.
     fn addresses_here(&self, state: &State) -> BTreeSet<IpAddr> {
-        let own = self.world.nodes.get(self.node).into_iter().flat_map(|it| &it.addresses);
-        state.local.values().flatten().chain(own).copied().collect()
+        state.local.values().flatten().chain(self.own_addresses()).copied().collect()
+    }
+
+    /// Of this node itself.
+    fn own_addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        self.world.nodes.get(self.node).into_iter().flat_map(|node| &node.addresses)
     }
 
     fn write_addresses(
@@ -234,12 +238,12 @@ impl Update<'_> {
             rows.insert(id, row);
             policies.insert(id, digest);
         }
-        let own = self.world.nodes.get(self.node).into_iter().flat_map(|node| &node.addresses);
         let workloads = local.iter().flat_map(|(name, addresses)| {
             let id = ids.endpoint(name);
             addresses.iter().map(move |address| (*address, id))
         });
-        let owners = own.map(|address| (*address, 0)).chain(workloads).collect();
+        let own = self.own_addresses().map(|address| (*address, 0));
+        let owners = own.chain(workloads).collect();
         ids.local.epochs.advance(policies, digest::addresses(&owners), lost);
         ids.local.epochs.write(draft, &rows);
     }
