@@ -73,7 +73,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg3_control has ABI version 4, and this agent wants 3"
+                "the pinned map zg4_control has ABI version 4, and this agent wants 3"
             ),
             "{message}"
         );
