@@ -151,7 +151,7 @@ fn abuse_42_an_xdp_program_of_somebody_else_stays() {
     assert!(foreign.is_attached().unwrap());
     assert_eq!(links(&pins), [""; 0], "left behind by a start that was refused");
     drop(start(&["free0"]).unwrap());
-    let attached = ["free0-tcx-egress", "free0-xdp"];
+    let attached = ["free0-tcx-egress", "free0-tcx-ingress", "free0-xdp"];
     assert_eq!(links(&pins), attached);
     start(&["free0", uplink]).unwrap_err();
     assert_eq!(links(&pins), attached, "an earlier agent's links stay");

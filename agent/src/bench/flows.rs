@@ -31,8 +31,10 @@ pub fn open(rig: &mut Rig, group: &Group, wanted: u32) -> Result<Vec<u32>, Bench
     }
     kept.truncate(wanted as usize);
     rig.prologue.list_flows(&kept);
-    rig.prologue.set_up(&group.answer.packet.setup(wanted, 0));
-    runner::run(rig, &group.answer, Amount { flows: wanted, packets: wanted })?;
+    if let Some(answer) = &group.answer {
+        rig.prologue.set_up(&answer.packet.setup(wanted, 0));
+        runner::run(rig, answer, Amount { flows: wanted, packets: wanted })?;
+    }
     Ok(kept)
 }
 
@@ -40,7 +42,8 @@ pub fn open(rig: &mut Rig, group: &Group, wanted: u32) -> Result<Vec<u32>, Bench
 fn whole(entries: &[Flow], is_ipv6: bool) -> BTreeSet<u32> {
     let family = entries.iter().filter(|flow| flow.source.is_ipv6() == is_ipv6);
     let (replies, forward): (Vec<_>, Vec<_>) = family.partition(|flow| flow.reply);
-    let answered: BTreeSet<u32> = replies.iter().map(|flow| flow_of(flow.destination)).collect();
+    let answered: BTreeSet<u32> =
+        replies.iter().map(|flow| flow_of(flow.translated_destination)).collect();
     let forward = forward.iter().map(|flow| flow_of(flow.source));
     forward.filter(|flow| answered.contains(flow)).collect()
 }

@@ -98,8 +98,10 @@ fn add_service(
     node: &str,
     backends: &[SocketAddr],
 ) {
+    // With backends here outsiders keep their addresses; elsewhere they cannot.
+    let policy = if node == NODE { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
     let frontend = |socket: &SocketAddr| Frontend {
-        kind: FrontendKind::Cluster,
+        kind: FrontendKind::External,
         address: socket.ip(),
         port: socket.port(),
         protocol: Protocol::Tcp,
@@ -123,7 +125,7 @@ fn add_service(
         backend_set: name.clone(),
         topology: Topology::default(),
         internal_policy: TrafficPolicy::Cluster,
-        external_policy: TrafficPolicy::Cluster,
+        external_policy: policy,
         source_ranges: Vec::new(),
         name,
     }));

@@ -4,15 +4,18 @@
 //! endpoints. None of them ever decreases, not even when an endpoint goes away, so the sum
 //! changes whenever one of them does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use abi::{
-    record::Endpoint,
+    record::{Endpoint, Node},
     table::{BLOCK_WORDS, Table},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{chains::EndpointRows, digest::Digest};
+use super::{chains::EndpointRows, digest::Digest, services::octets};
 use crate::{draft::Draft, image::Image};
 
 /// The epochs, and what they were last derived from.
@@ -75,8 +78,25 @@ impl Epochs {
         }
     }
 
-    /// Writes the endpoints' records; `rows` are those of the present endpoints.
-    pub(super) fn write(&self, draft: &mut Draft, rows: &BTreeMap<u16, EndpointRows>) {
+    /// Writes the node's record, with its `addresses`, and the endpoints'; `rows` are those of the
+    /// present endpoints.
+    pub(super) fn write(
+        &self,
+        draft: &mut Draft,
+        addresses: &[IpAddr],
+        rows: &BTreeMap<u16, EndpointRows>,
+    ) {
+        let first = |v6: bool| {
+            let address = addresses.iter().find(|address| address.is_ipv6() == v6);
+            address.map_or([0; 16], |address| octets(*address))
+        };
+        let node = Node {
+            epoch: self.node,
+            masquerade4: first(false),
+            masquerade6: first(true),
+            ..Node::default()
+        };
+        draft.set_record(Table::Endpoints, 0, &node);
         let mut write = |id: u16, epoch: u32| {
             let rows = rows.get(&id).copied().unwrap_or(EndpointRows::UNRESTRICTED);
             let [ingress_row, egress_row] = rows.judged;
@@ -91,7 +111,6 @@ impl Epochs {
             };
             draft.set_record(Table::Endpoints, id as u32, &record);
         };
-        write(0, self.node);
         for (id, epoch) in &self.endpoints {
             write(*id, *epoch);
         }

@@ -185,8 +185,8 @@ impl Update<'_> {
     }
 
     /// Of this node itself.
-    fn own_addresses(&self) -> impl Iterator<Item = &IpAddr> {
-        self.world.nodes.get(self.node).into_iter().flat_map(|node| &node.addresses)
+    fn own_addresses(&self) -> &[IpAddr] {
+        self.world.nodes.get(self.node).map_or(&[], |node| &node.addresses)
     }
 
     fn write_addresses(
@@ -242,10 +242,10 @@ impl Update<'_> {
             let id = ids.endpoint(name);
             addresses.iter().map(move |address| (*address, id))
         });
-        let own = self.own_addresses().map(|address| (*address, 0));
+        let own = self.own_addresses().iter().map(|address| (*address, 0));
         let owners = own.chain(workloads).collect();
         ids.local.epochs.advance(policies, digest::addresses(&owners), lost);
-        ids.local.epochs.write(draft, &rows);
+        ids.local.epochs.write(draft, self.own_addresses(), &rows);
     }
 
     /// The address set in use with most prefixes; without any, whatever else has addresses.

@@ -18,7 +18,8 @@ enum Found {
     Ours,
 }
 
-/// Fills the record of new maps; accepts that of earlier ones if it is of this ABI.
+/// Fills the record of new maps; accepts that of earlier ones if it is of this ABI. What the
+/// configuration says of packets holds from now on.
 pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Result<(), LoadError> {
     if judge(&maps.control())? == Found::New {
         maps.initialise(&Control {
@@ -30,6 +31,11 @@ pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Res
             ..Control::default()
         });
     }
+    maps.configure(&Control {
+        masquerade: config.masquerade_ports.range(),
+        midstream: config.midstream.word(),
+        ..Control::default()
+    });
     Ok(())
 }
 
@@ -73,7 +79,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg4_control has ABI version 4, and this agent wants 3"
+                "the pinned map zg4_control has ABI version 5, and this agent wants 4"
             ),
             "{message}"
         );

@@ -127,15 +127,20 @@ impl Attacher {
     }
 
     /// Where the programs of a role go.
-    fn hooks(&self, role: Role) -> [(Hook, &'static str); 2] {
+    fn hooks(&self, role: Role) -> Vec<(Hook, &'static str)> {
         let (ingress, egress) = if self.tcx {
             (Hook::TcxIngress, Hook::TcxEgress)
         } else {
             (Hook::ClsactIngress, Hook::ClsactEgress)
         };
         match role {
-            Role::Uplink => [(egress, "uplink_egress"), (Hook::Xdp, "uplink_ingress")],
-            Role::Workload => [(egress, "workload_egress"), (ingress, "workload_ingress")],
+            // XDP comes last: it hands over to the one, and the other translates its answers.
+            Role::Uplink => vec![
+                (egress, "uplink_egress"),
+                (ingress, "uplink_handover"),
+                (Hook::Xdp, "uplink_ingress"),
+            ],
+            Role::Workload => vec![(egress, "workload_egress"), (ingress, "workload_ingress")],
         }
     }
 

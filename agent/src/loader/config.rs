@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use abi::table::Table;
 use serde::Deserialize;
 
-use super::error::LoadError;
+use super::{error::LoadError, port_range::Ports};
 
 /// Where the maps are, how large, and which links are uplinks. Sizes count from the moment at
 /// which the maps are made; other sizes need a teardown.
@@ -25,7 +25,35 @@ pub struct KernelConfig {
     /// Buckets of four flow entries each; a power of two.
     pub flow4_buckets: u32,
     pub flow6_buckets: u32,
+    /// Source ports for what is not to show backends its clients' addresses.
+    pub masquerade_ports: Ports,
+    /// Where services have node ports.
+    pub node_ports: Ports,
+    pub midstream: Midstream,
     pub tables: TableSizes,
+}
+
+/// What becomes of a TCP packet to a service in the middle of a connection that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Midstream {
+    /// The client hears that the connection is gone.
+    #[default]
+    Reset,
+    Drop,
+    /// The rules of a kube-proxy that is being replaced may know the connection.
+    Kernel,
+}
+
+impl Midstream {
+    /// As in the control record.
+    pub const fn word(self) -> u32 {
+        match self {
+            Self::Reset => abi::control::Midstream::RESET,
+            Self::Drop => abi::control::Midstream::DROP,
+            Self::Kernel => abi::control::Midstream::PASS,
+        }
+    }
 }
 
 impl Default for KernelConfig {
@@ -38,6 +66,9 @@ impl Default for KernelConfig {
             log: false,
             flow4_buckets: 65_536,
             flow6_buckets: 65_536,
+            masquerade_ports: Ports::new(61_000, 65_535),
+            node_ports: Ports::new(30_000, 32_767),
+            midstream: Midstream::default(),
             tables: TableSizes::default(),
         }
     }
@@ -110,7 +141,8 @@ impl KernelConfig {
                 return Err(LoadError::NotPowerOfTwo { field, value: buckets });
             }
         }
-        Ok(())
+        self.masquerade_ports.check_apart("node_ports", self.node_ports)?;
+        self.masquerade_ports.check_apart("net.ipv4.ip_local_port_range", Ports::of_sockets()?)
     }
 
     /// Where the maps are pinned.

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::port_range::Ports;
 use crate::maps::MapError;
 
 /// A failure of the loader, in the words of whoever has to act on it.
@@ -9,6 +10,10 @@ use crate::maps::MapError;
 pub enum LoadError {
     #[error("{field} is {value}, which is not a power of two")]
     NotPowerOfTwo { field: &'static str, value: u32 },
+    #[error("masquerade_ports {ports} and {name} {other} share ports")]
+    PortsOverlap { ports: Ports, name: &'static str, other: Ports },
+    #[error("cannot read {path}: {source}")]
+    SocketPorts { path: &'static str, source: io::Error },
     #[error("another agent uses {0}")]
     Locked(PathBuf),
     #[error("{path}: {source} (is a BPF file system mounted there?)")]

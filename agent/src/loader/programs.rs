@@ -25,6 +25,8 @@ const TAIL_CALLS: &[(&str, &str, u32)] = &[
     ("workload_egress_miss6", TC_MAP, 3),
     ("uplink_egress_miss4", TC_MAP, 4),
     ("uplink_egress_miss6", TC_MAP, 5),
+    ("uplink_handover_miss4", TC_MAP, 6),
+    ("uplink_handover_miss6", TC_MAP, 7),
 ];
 
 /// Programs with their own tail-call maps, which are pinned so that the kernel does not empty

@@ -85,6 +85,12 @@ impl KernelMaps {
         }
     }
 
+    /// Writes what the configuration says of [`Control::masquerade`] and [`Control::midstream`].
+    pub fn configure(&self, control: &Control) {
+        let first = offset_of!(Control, masquerade) / size_of::<u64>();
+        self.control.write(control, first, 1);
+    }
+
     fn handle(&self, keyed: Keyed) -> &MapHandle {
         &self.keyed[keyed as usize]
     }

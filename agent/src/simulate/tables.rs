@@ -8,7 +8,7 @@ use std::{
 
 use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
-    control::{Control, Timeouts},
+    control::{Control, PortRange, Timeouts},
     flow::{WAYS, WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::NextHop,
@@ -41,6 +41,9 @@ const FIRST_INTERFACE: u32 = 1000;
 static ZERO: Block = Block([0; BLOCK_WORDS]);
 
 impl SimulatedTables {
+    /// Kernel tables with the same key choose the same buckets and ports.
+    pub const HASH_KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+
     /// Tables that hold `image`, and no flows.
     pub fn new(image: &Image) -> Self {
         let mut tables = Self::empty();
@@ -52,7 +55,7 @@ impl SimulatedTables {
     pub fn empty() -> Self {
         Self {
             control: Control {
-                hash_key: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
+                hash_key: Self::HASH_KEY,
                 flow4_mask: BUCKETS - 1,
                 flow6_mask: BUCKETS - 1,
                 timeouts: Timeouts {
@@ -64,6 +67,7 @@ impl SimulatedTables {
                     refresh: 100,
                 },
                 abi_version: abi::ABI_VERSION,
+                masquerade: PortRange { first: 61_000, count: 4536 },
                 ..Control::default()
             },
             blocks: Default::default(),

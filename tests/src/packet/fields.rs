@@ -35,6 +35,15 @@ pub fn fields(frame: &[u8]) -> Vec<Field> {
     out.list
 }
 
+/// The source port of a frame without tags, options or extension headers.
+///
+/// # Panics
+/// If the frame ends before.
+pub fn source_port(frame: &[u8]) -> u16 {
+    let at = if frame[14] >> 4 == 4 { 34 } else { 54 };
+    u16::from_be_bytes([frame[at], frame[at + 1]])
+}
+
 /// One line about a frame: addresses, ports, protocol, flags, length.
 pub fn summary(frame: &[u8]) -> String {
     let parsed = Frame::parse(frame);

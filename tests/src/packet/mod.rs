@@ -11,7 +11,7 @@
 pub use self::{
     builder::{PacketBuilder, echo_reply, echo_request, icmp_error, ip, sctp, tcp, udp},
     compare::{assert_packet_eq, write_pcap},
-    fields::{Field, fields, summary},
+    fields::{Field, fields, source_port, summary},
     network::Extension,
     transport::{IcmpError, TcpFlags},
     verify::verify_checksums,

@@ -87,6 +87,13 @@ impl Case {
         self
     }
 
+    /// Is left to the uplink's tc hook, which alone can send it on.
+    #[must_use]
+    pub fn hands_over(mut self, reason: PassReason) -> Self {
+        self.verdict = Verdict::Handover(reason);
+        self
+    }
+
     /// Comes out as another packet.
     #[must_use]
     pub fn becomes(mut self, packet: &PacketBuilder) -> Self {

@@ -22,6 +22,7 @@ use zonegate::{
     image::Image,
     loader::{KernelConfig, Loaded},
     maps::{Backing, Counters, FlowTables, KernelMaps, Mapping, NextHops, Ports},
+    simulate::SimulatedTables,
 };
 
 use super::{
@@ -163,7 +164,8 @@ impl Programs {
     /// Back to maps that nothing was committed to.
     pub fn forget(&mut self) -> Result<()> {
         let maps = self.loaded.tables.backing();
-        maps.initialise(&Control { generation: 0, ..maps.control() });
+        let hash_key = SimulatedTables::HASH_KEY;
+        maps.initialise(&Control { generation: 0, hash_key, ..maps.control() });
         for id in 0..IDS {
             self.ports.write(id, &Port::default());
             self.next_hops.clear(id.into());
@@ -212,6 +214,7 @@ impl Programs {
 const fn program(hook: Hook) -> &'static str {
     match hook {
         Hook::UplinkIngress => "uplink_ingress",
+        Hook::UplinkHandover => "uplink_handover",
         Hook::UplinkEgress => "uplink_egress",
         Hook::WorkloadIngress => "workload_ingress",
         Hook::WorkloadEgress => "workload_egress",
@@ -227,6 +230,8 @@ const TC_TAIL: [&str; TC_SLOTS as usize] = [
     "workload_egress_miss6",
     "uplink_egress_miss4",
     "uplink_egress_miss6",
+    "uplink_handover_miss4",
+    "uplink_handover_miss6",
 ];
 
 /// How the interfaces of endpoints without a name are called, by endpoint.

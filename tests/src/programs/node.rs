@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::MutexGuard};
 
 use abi::next_hop::NextHop;
+use abi::tail::HANDOVER;
 use datapath::Verdict;
 use zonegate::{
     compile::{Compiler, Limits},
@@ -118,7 +119,11 @@ impl Node {
         let mut simulated = Frame(frame.clone());
         let on_host = simulate::send(&self.simulated, *hook, interface, &mut simulated);
         let run = self.programs.run(*hook, interface, 0, frame);
-        let (run, counted) = run.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+        let (mut run, counted) = run.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+        if matches!(verdict, Verdict::Handover(_)) {
+            let word: Vec<u8> = run.frame.drain(..size_of::<u32>()).collect();
+            assert_eq!(word, HANDOVER.to_ne_bytes(), "{what}: metadata");
+        }
 
         let did = (run.action, counted);
         let wanted = (action(*hook, *verdict), counters(*verdict));

@@ -18,13 +18,13 @@ pub fn told(hook: Hook, did: i32, counted: &[(&'static str, u64)]) -> Option<Ver
 pub const fn action(hook: Hook, verdict: Verdict) -> i32 {
     match (hook, verdict) {
         (Hook::UplinkIngress, Verdict::Drop(_)) => 1,
-        (Hook::UplinkIngress, Verdict::Pass(_)) => 2,
+        (Hook::UplinkIngress, Verdict::Pass(_) | Verdict::Handover(_)) => 2,
         (Hook::UplinkIngress, Verdict::Transmit(_)) => 3,
         (Hook::UplinkIngress, Verdict::Redirect(..)) => 4,
         (_, Verdict::Pass(_)) => -1,
         (_, Verdict::Drop(_)) => 2,
-        (_, Verdict::Transmit(_) | Verdict::Redirect(..)) => 7,
-        (_, Verdict::Miss) => panic!("a miss is nothing to expect"),
+        (_, Verdict::Transmit(_) | Verdict::Redirect(..) | Verdict::Resolve(..)) => 7,
+        (_, Verdict::Miss | Verdict::Handover(_)) => panic!("nothing to expect here"),
     }
 }
 
@@ -33,11 +33,11 @@ pub fn counters(verdict: Verdict) -> Vec<(&'static str, u64)> {
     match verdict {
         Verdict::Pass(reason) => vec![(reason.name(), 1)],
         Verdict::Drop(reason) => vec![(reason.name(), 1)],
-        Verdict::Transmit(reason) | Verdict::Redirect(_, reason) => {
+        Verdict::Transmit(reason) | Verdict::Redirect(_, reason) | Verdict::Resolve(_, reason) => {
             let mut reasons = [reason, PassReason::Forwarded];
             reasons.sort_unstable();
             reasons.map(|reason| (reason.name(), 1)).to_vec()
         }
-        Verdict::Miss => Vec::new(),
+        Verdict::Miss | Verdict::Handover(_) => Vec::new(),
     }
 }

@@ -28,8 +28,8 @@ pub struct Places {
     pub pod: IpAddr,
     /// Not of the cluster.
     pub outsider: IpAddr,
-    /// Service addresses: `shop` TCP 80 and UDP 53 on `pod`; TCP 80 on the local `shop`; and one
-    /// that nobody answers at.
+    /// Service addresses: TCP 80 and UDP 53 on `pod`; the same on the local `shop`, where outsiders
+    /// keep their addresses; and one that nobody answers at.
     pub vip: IpAddr,
     pub local_vip: IpAddr,
     pub lonely_vip: IpAddr,
@@ -128,7 +128,8 @@ impl Worlds {
 
         let (http, dns) = (Places::HTTP, Places::DNS);
         let on_pod = |port| Places::both().map(|it| backend(it.pod, port)).to_vec();
-        let on_shop = Places::both().map(|it| backend(it.shop, Places::HTTP_BACKEND)).to_vec();
+        let here = |backend| Backend { node: HERE.to_owned(), ..backend };
+        let on_shop = |port| Places::both().map(|it| here(backend(it.shop, port))).to_vec();
         for (name, place, protocol, port, backends) in [
             (
                 "http",
@@ -138,12 +139,18 @@ impl Worlds {
                 on_pod(Places::HTTP_BACKEND),
             ),
             ("dns", |it| it.vip, Protocol::Udp, dns, on_pod(Places::DNS_BACKEND)),
-            ("local", |it| it.local_vip, Protocol::Tcp, http, on_shop),
+            ("local", |it| it.local_vip, Protocol::Tcp, http, on_shop(Places::HTTP_BACKEND)),
+            ("local-dns", |it| it.local_vip, Protocol::Udp, dns, on_shop(Places::DNS_BACKEND)),
             ("lonely-http", |it| it.lonely_vip, Protocol::Tcp, http, Vec::new()),
             ("lonely-dns", |it| it.lonely_vip, Protocol::Udp, dns, Vec::new()),
         ] {
             let addresses = Places::both().map(|it| place(&it));
-            for resource in service(name, &addresses, protocol, port, backends) {
+            for mut resource in service(name, &addresses, protocol, port, backends) {
+                if let Resource::Service(service) = &mut resource
+                    && name.starts_with("local")
+                {
+                    keep_sources(service);
+                }
                 world.upsert(resource);
             }
         }
@@ -155,6 +162,14 @@ impl Worlds {
         let mut world = Self::plain();
         resources.into_iter().for_each(|resource| world.upsert(resource));
         world
+    }
+}
+
+/// Has outsiders reach the backends of this node with their own addresses.
+fn keep_sources(service: &mut Service) {
+    service.external_policy = TrafficPolicy::Local;
+    for frontend in &mut service.frontends {
+        frontend.kind = FrontendKind::External;
     }
 }
 

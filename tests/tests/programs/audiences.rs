@@ -81,10 +81,8 @@ fn a_balancer_is_for_those_in_its_source_ranges() {
         let (balancer, stranger) = balancer(&places);
         let vip = SocketAddr::new(balancer, Places::HTTP);
         let to = |from| packet::tcp(SocketAddr::new(from, CLIENT), vip).syn();
-        let backend = SocketAddr::new(places.pod, Places::HTTP_BACKEND);
-        let out = packet::tcp(SocketAddr::new(places.outsider, CLIENT), backend).syn();
         node.check_all([
-            Case::from_wire("admitted", &to(places.outsider)).passes(NEW).becomes(&out),
+            Case::from_wire("admitted", &to(places.outsider)).hands_over(NEW),
             Case::from_wire("not admitted", &to(stranger)).drops(DropReason::SourceRange),
             Case::from("web", "a pod", &to(places.web)).drops(DropReason::SourceRange),
         ]);
@@ -95,7 +93,6 @@ fn a_balancer_is_for_those_in_its_source_ranges() {
 fn a_node_port_is_at_the_nodes_own_addresses() {
     let node = Node::of(&world());
     for places in Places::both() {
-        let backend = SocketAddr::new(places.pod, Places::HTTP_BACKEND);
         let (_, stranger) = balancer(&places);
         for (what, from, at, port, is_translated) in [
             ("an outsider", stranger, places.node, NODE_PORT, true),
@@ -105,7 +102,7 @@ fn a_node_port_is_at_the_nodes_own_addresses() {
             let from = SocketAddr::new(from, CLIENT);
             let case = Case::from_wire(what, &packet::tcp(from, SocketAddr::new(at, port)).syn());
             node.check(if is_translated {
-                case.passes(NEW).becomes(&packet::tcp(from, backend).syn())
+                case.hands_over(NEW)
             } else {
                 case.passes(PassReason::NotOurs)
             });

@@ -20,7 +20,7 @@ fn at(address: IpAddr, port: u16) -> SocketAddr {
 fn abuse_24_without_room_new_flows_are_dropped_and_known_ones_go_on() {
     for places in Places::both() {
         let node = Node::of(&Worlds::plain());
-        let (client, server) = (at(places.web, 4000), at(places.pod, 443));
+        let (client, server) = (at(places.web, 4001), at(places.pod, 443));
         let (there, back) = (packet::udp(client, server), packet::udp(server, client));
         node.check_all([
             Case::from("web", "open", &there).passes(NEW),

@@ -77,6 +77,15 @@ impl Flow {
         })
     }
 
+    /// Of outsiders with the services that keep their addresses, whose backends are here.
+    fn each_kept() -> impl Iterator<Item = (Places, Self)> {
+        Self::each(|places| places.outsider).map(|(places, flow)| {
+            let service = SocketAddr::new(places.local_vip, flow.service.port());
+            let backend = SocketAddr::new(places.shop, flow.backend.port());
+            (places, Self { service, backend, ..flow })
+        })
+    }
+
     fn packet(&self, from: SocketAddr, to: SocketAddr) -> PacketBuilder {
         let [(_, packet), ..] = self.protocol.packets else { panic!("no packets") };
         packet(from, to)
@@ -156,10 +165,10 @@ fn abuse_11_a_backend_hears_of_its_own_packets() {
 #[test]
 fn abuse_11_an_outsider_and_its_backend_hear_of_what_they_know() {
     let node = Node::of(&Worlds::plain());
-    for (places, flow) in Flow::each(|places| places.outsider) {
+    for (places, flow) in Flow::each_kept() {
         let Flow { client, service, backend, .. } = flow;
         node.send(&Case::from_wire("open", &flow.first()).passes(PassReason::NewFlow));
-        for (from, seen) in [(places.node, places.node), (places.pod, places.vip)] {
+        for (from, seen) in [(places.node, places.node), (places.shop, places.local_vip)] {
             let sent = [(client, backend), (client, service)];
             for (what, [error, heard]) in flow.errors([from, seen], [places.outsider; 2], sent) {
                 let tagged = [&error, &heard].map(|it| it.clone().vlan(5));
@@ -170,7 +179,7 @@ fn abuse_11_an_outsider_and_its_backend_hear_of_what_they_know() {
             }
         }
         let sent = [(service, client), (backend, client)];
-        let to = [places.vip, places.pod];
+        let to = [places.local_vip, places.shop];
         let router = places.other_node;
         for from in [places.outsider, router] {
             for (what, [error, heard]) in flow.errors([from; 2], to, sent) {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::{DropReason, PassReason};
 use testbed::{
-    packet::{self, PacketBuilder, verify_checksums},
+    packet::{self, PacketBuilder, assert_packet_eq, source_port, verify_checksums},
     programs::{Case, Node, Places, Worlds},
 };
 
@@ -56,20 +56,29 @@ fn a_workload_talks_to_the_service_and_hears_from_the_service() {
 
 #[test]
 fn an_outsider_talks_to_a_remote_and_a_local_backend() {
-    let node = Node::of(&Worlds::plain());
+    let mut node = Node::of(&Worlds::plain());
+    for places in Places::both() {
+        node.resolve(places.pod, "uplink0", ROUTER, 1500);
+    }
     for (places, (what, packet, port, backend)) in each() {
         let client = at(places.outsider, CLIENT);
         let (vip, backend) = (at(places.vip, port), at(places.pod, backend));
-        let [answer, heard] = [backend, vip].map(|from| packet(from, client));
-        let [answer, heard] =
-            [answer, heard].map(|it| if what == "TCP" { it.syn_ack() } else { it });
+        let answer = |to| {
+            let answer = packet(backend, to);
+            if what == "TCP" { answer.syn_ack() } else { answer }
+        };
+        // The backend answers this node, which alone knows whom that is for.
+        let out = node.send(&Case::from_wire(what, &packet(client, vip)).transmits(NEW));
+        let node_end = at(places.node, source_port(&out));
+        assert!(node_end.port() >= 61_000, "{node_end}");
+        let sent = packet(node_end, backend).ttl(63).ethernet(Node::MAC, ROUTER);
+        assert_packet_eq(sent.build(), &out);
+        let other = Case::from_wire(what, &packet(at(places.outsider, CLIENT + 1), vip));
+        assert_ne!(source_port(&node.send(&other.transmits(NEW))), node_end.port());
         node.check_all([
-            Case::from_wire(what, &packet(client, vip))
-                .passes(NEW)
-                .becomes(&packet(client, backend)),
-            Case::to_wire(what, &packet(client, backend)).passes(PassReason::NotOurs),
-            Case::from_wire(what, &answer).passes(ESTABLISHED),
-            Case::to_wire(what, &answer).passes(ESTABLISHED).becomes(&heard),
+            Case::from_wire(what, &answer(node_end)).hands_over(ESTABLISHED),
+            Case::from_wire("at another port", &answer(at(places.node, 60_999)))
+                .passes(PassReason::NotOurs),
         ]);
     }
     for places in Places::both() {
@@ -137,20 +146,18 @@ fn abuse_19_a_packet_above_the_mtu_is_left_to_the_kernel() {
     let mut node = Node::of(&Worlds::plain());
     for places in Places::both() {
         node.resolve(places.pod, "uplink0", ROUTER, 1400);
-        let (client, backend) = (at(places.outsider, CLIENT), at(places.pod, Places::DNS_BACKEND));
+        let (client, backend) = (at(places.web, CLIENT), at(places.pod, Places::DNS_BACKEND));
         let vip = at(places.vip, Places::DNS);
         let header = if places.web.is_ipv4() { 28 } else { 48 };
         let mut reason = NEW;
         for length in [100, 1400, 1401, 1500, 3000] {
             let payload = vec![1; length - header];
-            let case = Case::from_wire(
-                format!("{length} bytes"),
-                &packet::udp(client, vip).payload(&payload),
-            );
+            let packet = packet::udp(client, vip).payload(&payload);
+            let case = Case::from("web", format!("{length} bytes"), &packet);
             let out = packet::udp(client, backend).payload(&payload);
             node.check(if length <= 1400 {
                 let sent = out.ttl(63).ethernet(Node::MAC, ROUTER);
-                case.transmits(reason).becomes(&sent)
+                case.redirects(node.interface("uplink0"), reason).becomes(&sent)
             } else {
                 case.passes(reason).becomes(&out)
             });
@@ -158,8 +165,8 @@ fn abuse_19_a_packet_above_the_mtu_is_left_to_the_kernel() {
         }
         // Whether another NIC takes XDP frames is not known.
         node.resolve(places.pod, "zg-batch", ROUTER, 1500);
-        let case = Case::from_wire("another interface", &packet::udp(client, vip));
-        node.check(case.passes(ESTABLISHED).becomes(&packet::udp(client, backend)));
+        let outsider = packet::udp(at(places.outsider, CLIENT), vip);
+        node.check(Case::from_wire("another interface", &outsider).hands_over(NEW));
     }
 }
 

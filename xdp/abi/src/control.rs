@@ -29,7 +29,11 @@ pub struct Control {
     pub lineage: [u64; 2],
     /// What the commit under way is doing: see [`Intent`].
     pub intent: u64,
-    pub padding: [u64; 4],
+    /// Where source translation takes its ports from.
+    pub masquerade: PortRange,
+    /// [`Midstream`].
+    pub midstream: u32,
+    pub padding: [u64; 3],
 }
 
 #[repr(C)]
@@ -48,6 +52,28 @@ pub struct Timeouts {
     /// A flow hit after this long since it was last looked at is judged again, and its partner
     /// refreshed.
     pub refresh: u32,
+}
+
+/// Ports `first..first + count`, as numbers.
+#[repr(C)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct PortRange {
+    pub first: u16,
+    pub count: u16,
+}
+
+/// What becomes of a TCP packet to a service that is in the middle of a connection that no flow is
+/// known of. Values of [`Control::midstream`].
+pub struct Midstream;
+
+impl Midstream {
+    /// Answered with a reset.
+    pub const RESET: u32 = 0;
+    pub const DROP: u32 = 1;
+    /// Left to the kernel, whose own rules may know the connection.
+    pub const PASS: u32 = 2;
 }
 
 impl Control {

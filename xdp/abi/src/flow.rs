@@ -40,8 +40,11 @@ pub mod kind {
     pub const REPLY: u8 = 1;
     /// The destination (of replies: the source) is rewritten.
     pub const DNAT: u8 = 2;
-    /// The source (of replies: the destination) is rewritten too.
+    /// The source (of replies: the destination) is one of this node's own addresses: the kernel
+    /// routes no such packet, so both directions are translated where they come in.
     pub const SNAT: u8 = 4;
+    /// A workload reaches itself: like [`SNAT`], and packets go back to where they came from.
+    pub const HAIRPIN: u8 = 8;
 }
 
 /// Bits of an entry's state byte: what this direction has shown.

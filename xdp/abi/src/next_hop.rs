@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// One next hop; id 0 is "the kernel decides". Not sided: a neighbour's change is one store of
 /// [`Self::destination`], whose zero disables the hop while the rest is written.
-#[repr(C, align(32))]
+#[repr(C, align(8))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -22,6 +22,12 @@ pub struct NextHop {
 impl NextHop {
     /// Offset in [`Self::destination`] of the byte that is 1 for a usable hop.
     pub const USABLE: usize = 6;
+
+    #[inline(always)]
+    pub const fn is_usable(&self) -> bool {
+        let [.., usable, _] = self.destination;
+        usable == 1
+    }
 }
 
 pub const NEXT_HOPS_MAP: &str = crate::map_name!("next_hops");

@@ -7,7 +7,7 @@ macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
+        #[repr(u8)]
         pub enum $name { $($(#[$variant_doc])* $variant = $number,)* }
 
         impl $name {
@@ -51,6 +51,11 @@ reasons! {
         Rejected = 9 "rejected",
         /// A later fragment whose first was let through, or between ends that may exchange anything.
         Fragment = 10 "fragment",
+        /// Answered by us: the hop limit is used up, or the packet is too large for its way.
+        Answered = 11 "answered",
+        /// To a service, in the middle of a connection that is not known: the kernel's rules may
+        /// know it.
+        Midstream = 12 "midstream_passed",
     }
 }
 
@@ -103,6 +108,19 @@ reasons! {
         FlowRace = 88 "flow_race",
         /// The load-balancer address is not for clients with this source.
         SourceRange = 89 "source_range",
+        /// Every port tried for source translation is taken.
+        MasqueradePorts = 90 "masquerade_ports",
+        /// The node has no address of the family for source translation.
+        MasqueradeAddress = 91 "masquerade_address",
+        /// No route to where a source-translated packet goes.
+        NoRoute = 92 "no_route",
+        /// Source-translated, with its hop limit used up or too large for its way, and its sender is
+        /// not to be told.
+        Undeliverable = 93 "undeliverable",
+        /// To a service, in the middle of a connection that is not known.
+        Midstream = 94 "midstream_denied",
+        /// The driver has no room for what XDP tells the tc hook.
+        Handover = 95 "handover",
     }
 }
 

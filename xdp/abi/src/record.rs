@@ -25,6 +25,22 @@ pub struct Endpoint {
     pub padding: [u64; 5],
 }
 
+/// Record 0 of the endpoints table: this node.
+#[repr(C, align(64))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Node {
+    /// As [`Endpoint::epoch`].
+    pub epoch: u32,
+    pub padding0: u32,
+    /// What backends see instead of clients, by family: IPv4 in the first four bytes. Zero where
+    /// the node has no address.
+    pub masquerade4: [u8; 16],
+    pub masquerade6: [u8; 16],
+    pub padding: [u64; 3],
+}
+
 /// A row that allows everything: the direction is not isolated.
 pub const ROW_ALLOW: u32 = u32::MAX;
 
@@ -201,6 +217,7 @@ impl Backend {
 const _: () = {
     assert!(size_of::<Block>() == 64);
     assert!(size_of::<Endpoint>() == 64);
+    assert!(size_of::<Node>() == 64);
     assert!(size_of::<Service>() == 64);
     assert!(size_of::<Backend>() == 64);
 };

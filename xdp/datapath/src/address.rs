@@ -5,6 +5,7 @@ use abi::{
     control::Control,
     flow::{WAYS, WORDS4, WORDS6},
     frontend::FrontendKey,
+    record::Node,
     table::Table,
 };
 
@@ -59,6 +60,9 @@ pub trait Address: Copy + Eq + 'static {
     /// From the first bytes of a 16-byte field.
     fn from_field(field: &[u8; 16]) -> Self;
 
+    /// The same as it lies in memory.
+    fn field(self) -> [u32; 4];
+
     /// Reads the source address of the network header at `offset`, and the destination.
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)>;
 
@@ -68,6 +72,8 @@ pub trait Address: Copy + Eq + 'static {
     fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]>;
     fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]>;
     fn flow_mask(control: &Control) -> u32;
+    /// What backends see instead of clients; `None` where the node has no address.
+    fn masquerade(node: &Node) -> Option<Self>;
 
     /// Loopback, unspecified and multicast: what no host may send a routed packet from.
     fn is_martian_source(self) -> bool;
@@ -182,6 +188,11 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn field(self) -> [u32; 4] {
+        [self.0, 0, 0, 0]
+    }
+
+    #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
         Some((V4(packet.load(offset + 12)?), V4(packet.load(offset + 16)?)))
     }
@@ -204,6 +215,12 @@ impl Address for V4 {
     #[inline(always)]
     fn flow_mask(control: &Control) -> u32 {
         control.flow4_mask
+    }
+
+    #[inline(always)]
+    fn masquerade(node: &Node) -> Option<Self> {
+        let address = Self::from_field(&node.masquerade4);
+        (address.bits() != 0).then_some(address)
     }
 
     #[inline(always)]
@@ -294,6 +311,12 @@ impl Address for V6 {
     }
 
     #[inline(always)]
+    fn field(self) -> [u32; 4] {
+        // SAFETY: two words are four halves, and any bytes are integers.
+        unsafe { core::mem::transmute(self.0) }
+    }
+
+    #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
         let source = V6([packet.load(offset + 8)?, packet.load(offset + 16)?]);
         Some((source, V6([packet.load(offset + 24)?, packet.load(offset + 32)?])))
@@ -325,6 +348,13 @@ impl Address for V6 {
     #[inline(always)]
     fn flow_mask(control: &Control) -> u32 {
         control.flow6_mask
+    }
+
+    #[inline(always)]
+    fn masquerade(node: &Node) -> Option<Self> {
+        let address = Self::from_field(&node.masquerade6);
+        let Self([upper, lower]) = address;
+        (upper | lower != 0).then_some(address)
     }
 
     #[inline(always)]

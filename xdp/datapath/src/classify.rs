@@ -43,7 +43,9 @@ pub fn check_addresses<A: Address, T: Tables>(
         Ok(leaf.endpoint() != 0 && port.interface == context.interface)
     };
     match context.hook {
-        Hook::UplinkIngress if ends.source.endpoint() != 0 || ends.source.has(Leaf::THIS_NODE) => {
+        Hook::UplinkIngress | Hook::UplinkHandover
+            if ends.source.endpoint() != 0 || ends.source.has(Leaf::THIS_NODE) =>
+        {
             Err(DropReason::SpoofedSource)
         }
         Hook::WorkloadIngress if !is_at_port(ends.source)? => Err(DropReason::ForeignSource),

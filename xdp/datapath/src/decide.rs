@@ -2,7 +2,9 @@
 
 use abi::{
     address::Leaf,
+    control::Midstream,
     flow::{kind, seen},
+    next_hop::NextHop,
     reason::{DropReason, PassReason},
 };
 
@@ -16,11 +18,12 @@ use crate::{
         table,
     },
     fragment,
-    hook::{Hook, Verdict, forward, is_judged},
-    icmp,
+    hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
+    icmp, masquerade,
     parse::{Kind, Parsed, tcp},
     policy::{self, Shape},
-    reject,
+    reject::{self, Problem},
+    relay, rewrite,
     service::{self, Choice, Steering},
     tuple::protocol,
 };
@@ -39,6 +42,10 @@ pub struct Work<A> {
     /// The other direction's entry, and the key of the one being inserted.
     pub entry: Flow<A>,
     pub key: Key,
+    /// Where the packet goes without the kernel's routing.
+    pub hop: NextHop,
+    /// What an ICMP error that is being written quotes.
+    pub quote: [u32; 12],
 }
 
 #[cfg(not(target_arch = "bpf"))]
@@ -60,7 +67,15 @@ impl<A: Address> Default for Work<A> {
             epochs: Epochs { sum: 0, source: 0, destination: 0 },
             target: Target { backend: 0, service: 0, kind: 0 },
         };
-        Self { parsed: Parsed::of(tuple), judged: tuple, flow, entry: flow, key: Key::of(&tuple) }
+        Self {
+            parsed: Parsed::of(tuple),
+            judged: tuple,
+            flow,
+            entry: flow,
+            key: Key::of(&tuple),
+            hop: NextHop::default(),
+            quote: [0; 12],
+        }
     }
 }
 
@@ -84,7 +99,7 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
 ) -> Verdict {
     let context = match Context::new(hook, interface, tables) {
         Ok(context) => context,
-        Err(verdict) => return verdict,
+        Err(no_side) => return no_side.verdict(),
     };
     // Flows that leave by the uplink are handled by the fast path alone.
     if hook == Hook::UplinkEgress {
@@ -120,15 +135,18 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
+    if needs_only_a_relay(context, work) {
+        return relay(packet, work, context, PassReason::Established);
+    }
     let known = look_again(context, work)?;
     let reason = if known {
         PassReason::Established
     } else {
         match plan(work, context)? {
-            Plan::Open => table::open(context, work)?,
-            Plan::NotOurs => return Ok(Verdict::Pass(PassReason::NotOurs)),
+            Plan::Open => open(context, work)?,
+            Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
-                reject::answer(packet, &work.parsed)?;
+                reject::answer(packet, work)?;
                 return Ok(Verdict::Transmit(PassReason::Rejected));
             }
         }
@@ -137,7 +155,108 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if work.parsed.first_fragment {
         fragment::track(context, work)?;
     }
+    if relay::is_relayed(work.flow.target.kind) {
+        return relay(packet, work, context, reason);
+    }
     Ok(send_on(packet, work, context, reason))
+}
+
+/// Inserts the pair of `work.flow`. What is translated takes another source port where the answers
+/// would be those of another flow: its client's own, or one of this node's.
+#[inline(always)]
+fn open<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+) -> Result<(), DropReason> {
+    let Target { kind, .. } = work.flow.target;
+    if relay::is_relayed(kind) {
+        masquerade::take_port(context, work)?;
+    }
+    match table::open(context, work) {
+        Err(DropReason::FlowConflict) if work.flow.target.is_translated() => {
+            masquerade::take_port(context, work)?;
+            table::open(context, work)
+        }
+        opened => opened,
+    }
+}
+
+/// Whether the packet is here because the kernel does not route its flow, and for nothing else;
+/// fills `work.flow` then.
+#[inline(never)]
+fn needs_only_a_relay<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> bool {
+    let Some(found) = table::locate(context, &work.parsed.tuple) else { return false };
+    work.flow = found.hit.flow();
+    let Flow { looks, target, .. } = work.flow;
+    // What XDP hands over it has looked at.
+    relay::is_relayed(target.kind)
+        && (context.hook == Hook::UplinkHandover
+            || !needs_a_look(context, &found.hit, looks, target, &work.parsed))
+        && found.hit.is_current()
+}
+
+/// Sends on a packet that the kernel does not route, of the flow in `work.flow`.
+#[inline(never)]
+fn relay<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    work: &mut Work<A>,
+    context: &Context<'_, T>,
+    reason: PassReason,
+) -> Result<Verdict, DropReason> {
+    if !context.hook.is_inbound() {
+        return Ok(Verdict::Pass(reason));
+    }
+    relay::find_hop(packet, work, context);
+    if relay::is_undeliverable(&work.hop, packet, &work.parsed) {
+        return report(packet, work);
+    }
+    if relay::is_for_tc(context, &work.hop) {
+        return Ok(Verdict::Handover(reason));
+    }
+    translate(packet, work)?;
+    note(context, work)?;
+    Ok(relay::send(packet, &work.parsed, context, &work.hop, reason))
+}
+
+#[inline(never)]
+fn translate<A: Address, P: Packet>(packet: &mut P, work: &Work<A>) -> Result<(), DropReason> {
+    rewrite::translate(packet, &work.parsed, &work.flow.rewrite)
+}
+
+/// Records the packet in its flow's entry.
+#[inline(never)]
+fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) -> Result<(), DropReason> {
+    let found = table::locate(context, &work.parsed.tuple).ok_or(DropReason::FlowRace)?;
+    note_end(&found.hit, found.hit.looks(), &work.parsed);
+    table::account(context, &found, work.parsed.length);
+    Ok(())
+}
+
+/// Tells the sender why its packet, which the kernel does not route, goes no further.
+#[inline(always)]
+fn report<A: Address, P: Packet>(
+    packet: &mut P,
+    work: &mut Work<A>,
+) -> Result<Verdict, DropReason> {
+    let Work { parsed, hop, .. } = work;
+    let problem = if parsed.ttl <= 1 {
+        Problem::HOP_LIMIT
+    } else {
+        // RFC 791, 3.1: what may be fragmented is not reported.
+        let may_fragment = !A::V6 && packet.load(parsed.network + 6).is_none_or(may_fragment);
+        if may_fragment {
+            return Err(DropReason::Undeliverable);
+        }
+        Problem::too_large(hop.mtu as u16)
+    };
+    reject::report(packet, work, problem)?;
+    Ok(Verdict::Transmit(PassReason::Answered))
+}
+
+/// Whether "don't fragment" is clear in the second word of an IPv4 header, as it lies in memory.
+#[inline(always)]
+fn may_fragment(field: u16) -> bool {
+    u16::from_be(field) & 0x4000 == 0
 }
 
 /// Like [`hook::is_translated_earlier`], of packets with extension headers as well, and of flows
@@ -275,7 +394,7 @@ fn direct(ends: &Ends, sum: u32, target: Target) -> Epochs {
 enum Plan {
     /// `work.flow` is to be opened.
     Open,
-    NotOurs,
+    Pass(PassReason),
     Reject,
 }
 
@@ -289,7 +408,8 @@ fn plan<A: Address, T: Tables>(
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
     work.judged = parsed.tuple;
-    let mut choice = Choice { target: Target { backend: 0, service: 0, kind: 0 }, next_hop: 0 };
+    let target = Target { backend: 0, service: 0, kind: 0 };
+    let mut choice = Choice { target, next_hop: 0, snat: false };
     let mut ends = ends;
     if context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND) {
         match service::steer(context, ends, &mut work.judged, &mut choice) {
@@ -302,7 +422,7 @@ fn plan<A: Address, T: Tables>(
         }
     }
     if !ends.is_local() && !choice.target.is_translated() {
-        return Ok(Plan::NotOurs);
+        return Ok(Plan::Pass(PassReason::NotOurs));
     }
     let sum = context
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
@@ -310,11 +430,24 @@ fn plan<A: Address, T: Tables>(
     let shape = shape(choice.target);
     policy::judge(context, ends, &work.judged, shape)?;
     if is_midstream(&work.parsed) {
+        if choice.target.is_translated() {
+            return midstream(context.control.midstream);
+        }
         let back = Ends { source: ends.destination, destination: ends.source };
         policy::judge(context, back, &work.judged.reversed(), shape)?;
     }
-    new_flow(work, choice, ends, sum, context.tables.now());
+    new_flow(context, work, &choice, &ends, sum)?;
     Ok(Plan::Open)
+}
+
+/// Which backend an older connection is with is not known.
+#[inline(always)]
+fn midstream(answer: u32) -> Result<Plan, DropReason> {
+    match answer {
+        Midstream::RESET => Ok(Plan::Reject),
+        Midstream::PASS => Ok(Plan::Pass(PassReason::Midstream)),
+        _ => Err(DropReason::Midstream),
+    }
 }
 
 #[inline(always)]
@@ -332,23 +465,34 @@ fn is_midstream<A>(parsed: &Parsed<A>) -> bool {
 
 /// A workload that reaches itself through a service sees the service's address as the client:
 /// an answer to its own address would never leave it.
-#[inline(always)]
-fn new_flow<A: Address>(work: &mut Work<A>, choice: Choice, ends: Ends, sum: u32, now: u32) {
-    let Choice { mut target, next_hop } = choice;
+#[inline(never)]
+fn new_flow<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+    choice: &Choice,
+    ends: &Ends,
+    sum: u32,
+) -> Result<(), DropReason> {
+    let Choice { mut target, next_hop, snat } = *choice;
     let hairpin = target.is_translated()
         && ends.source.endpoint() != 0
         && ends.source.endpoint() == ends.destination.endpoint();
     let mut translated = work.judged;
     if hairpin {
         translated.source = work.parsed.tuple.destination;
+        target.kind |= kind::SNAT | kind::HAIRPIN;
+    } else if snat {
+        let node = context.node().ok_or(DropReason::MissingMap)?;
+        translated.source = A::masquerade(node).ok_or(DropReason::MasqueradeAddress)?;
         target.kind |= kind::SNAT;
     }
     work.flow = Flow {
         rewrite: Rewrite::between(&work.parsed.tuple, &translated),
-        looks: Looks { seen: now, next_hop, state: 0 },
-        epochs: direct(&ends, sum, target),
+        looks: Looks { seen: context.tables.now(), next_hop, state: 0 },
+        epochs: direct(ends, sum, target),
         target,
     };
+    Ok(())
 }
 
 /// A later fragment goes where the first went. Before that was seen, it passes where every port

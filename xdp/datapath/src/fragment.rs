@@ -14,7 +14,7 @@ use crate::{
         table::{self, Found},
     },
     parse::Parsed,
-    rewrite,
+    relay, rewrite,
     tuple::{Port, protocol},
     word16,
 };
@@ -71,8 +71,12 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
 ) -> Verdict {
     let target = found.hit.target();
     let rewrite = found.hit.rewrite();
+    let next_hop = found.hit.looks().next_hop;
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
+    }
+    if relay::is_relayed(target.kind) && context.hook.is_inbound() {
+        return relay(packet, parsed, context, &rewrite, next_hop);
     }
     if context.hook.translates(target)
         && !rewrite::translate_addresses(packet, parsed.network, &rewrite)
@@ -86,4 +90,27 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
         Ok(()) => Verdict::Transmit(PassReason::Fragment),
         Err(reason) => Verdict::Drop(reason),
     }
+}
+
+/// [`forward`], of flows that the kernel does not route.
+#[inline(never)]
+fn relay<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    context: &Context<'_, T>,
+    to: &Rewrite<A>,
+    next_hop: u32,
+) -> Verdict {
+    let hop = relay::hop(context, next_hop, packet, parsed, to);
+    // Of a datagram's fragments only the first is answered (RFC 1122, 3.2.2).
+    if relay::is_undeliverable(&hop, packet, parsed) {
+        return Verdict::Drop(DropReason::Undeliverable);
+    }
+    if relay::is_for_tc(context, &hop) {
+        return Verdict::Handover(PassReason::Fragment);
+    }
+    if !rewrite::translate_addresses(packet, parsed.network, to) {
+        return Verdict::Drop(DropReason::Rewrite);
+    }
+    relay::send(packet, parsed, context, &hop, PassReason::Fragment)
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     fragment,
     parse::{Kind, Parsed, tcp},
-    rewrite,
+    relay, rewrite,
     tuple::protocol,
 };
 
@@ -26,6 +26,8 @@ use crate::{
 pub enum Hook {
     /// XDP on the NIC: from the wire.
     UplinkIngress,
+    /// tc on the NIC: from the wire, what [`Self::UplinkIngress`] has handed over.
+    UplinkHandover,
     /// tc on the NIC: to the wire.
     UplinkEgress,
     /// tc on the host side of a workload's port: from the workload.
@@ -38,22 +40,23 @@ impl Hook {
     /// Packets here come from outside the kernel, and may be sent on without it.
     #[inline(always)]
     pub(crate) const fn is_inbound(self) -> bool {
-        matches!(self, Self::UplinkIngress | Self::WorkloadIngress)
+        matches!(self, Self::UplinkIngress | Self::UplinkHandover | Self::WorkloadIngress)
     }
 
     /// Whether packets of a flow that the kernel is to see are translated here: the forward
-    /// direction comes in here, or replies go out.
+    /// direction comes in here, or replies go out. The kernel does not see what has its source
+    /// translated.
     #[inline(always)]
     pub(crate) fn translates(self, target: Target) -> bool {
-        target.is_translated()
-            && (self.turns_around(target) || target.is_reply() != self.is_inbound())
+        let inbound = target.kind & kind::SNAT != 0 || !target.is_reply();
+        target.is_translated() && inbound == self.is_inbound()
     }
 
     /// Whether packets of a flow go back from here to the workload that they come from, which
     /// reaches itself through a service.
     #[inline(always)]
     pub(crate) fn turns_around(self, target: Target) -> bool {
-        self == Self::WorkloadIngress && target.kind & kind::SNAT != 0
+        self == Self::WorkloadIngress && target.kind & kind::HAIRPIN != 0
     }
 }
 
@@ -67,12 +70,16 @@ pub enum Verdict {
     Transmit(PassReason),
     /// Out of another interface, by index.
     Redirect(u32, PassReason),
+    /// Out of an interface, by index, once the kernel knows the neighbour's link address.
+    Resolve(u32, PassReason),
+    /// The NIC's tc hook goes on with it: [`Hook::UplinkHandover`]. Here it is not counted.
+    Handover(PassReason),
     /// The slow path decides: [`crate::slow`].
     Miss,
 }
 
-/// Handles a packet of a flow that was judged under the tables in force; anything else is a
-/// [`Verdict::Miss`]. `interface` is the index of the interface the hook is on.
+/// Handles a packet of a flow that was judged under the tables in force and that the kernel may
+/// route; anything else is a [`Verdict::Miss`]. `interface` is the index of the interface the hook is on.
 #[inline(always)]
 pub fn run<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -83,8 +90,11 @@ pub fn run<A: Address, P: Packet, T: Tables>(
 ) -> Verdict {
     let context = match Context::new(hook, interface, tables) {
         Ok(context) => context,
-        Err(verdict) => return verdict,
+        Err(no_side) => return no_side.verdict(),
     };
+    if hook == Hook::UplinkHandover {
+        return Verdict::Miss;
+    }
     if !matches!(parsed.kind, Kind::Flow | Kind::Portless) {
         return match hook {
             Hook::UplinkEgress => leave(packet, parsed, &context),
@@ -103,7 +113,10 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     let looks = found.hit.looks();
     let target = found.hit.target();
     // Whatever leaves by the uplink was looked at where it came in.
-    if hook != Hook::UplinkEgress && needs_a_look(&context, &found.hit, looks, target, parsed) {
+    if hook != Hook::UplinkEgress
+        && (relay::is_relayed(target.kind)
+            || needs_a_look(&context, &found.hit, looks, target, parsed))
+    {
         return Verdict::Miss;
     }
     forward(packet, parsed, &context, &found, PassReason::Established)
@@ -153,7 +166,7 @@ pub fn is_judged<A: Address, W: Word>(
 /// a refresh, its first reply comes by, a closed connection is opened again, fragments follow, or
 /// the source does not belong here.
 #[inline(always)]
-fn needs_a_look<A: Address, W: Word>(
+pub fn needs_a_look<A: Address, W: Word>(
     context: &Context<'_, impl Tables>,
     hit: &Hit<'_, A, W>,
     looks: Looks,
@@ -182,11 +195,11 @@ fn is_at_home<A: Address, W: Word>(
         Hook::WorkloadIngress => {
             context.tables.port(source).is_some_and(|port| port.interface == context.interface)
         }
-        Hook::UplinkEgress | Hook::WorkloadEgress => true,
+        Hook::UplinkHandover | Hook::UplinkEgress | Hook::WorkloadEgress => true,
     }
 }
 
-/// Translates a packet of a flow and sends it on.
+/// Translates a packet of a flow that the kernel may route, and sends it on.
 ///
 /// The forward direction is translated where it comes in, so that the kernel sees client and
 /// backend. Replies are translated where they go out, or where they come in if they are sent on
@@ -206,17 +219,11 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
-    let hairpin = target.kind & kind::SNAT != 0 && hook == Hook::WorkloadIngress;
+    let hairpin = hook.turns_around(target);
     let hop =
         if hook.is_inbound() { usable_hop(context, looks.next_hop, packet, parsed) } else { None };
-    let here = match (target.is_reply(), hook.is_inbound()) {
-        (true, true) => hairpin || hop.is_some(),
-        (reply, inbound) => reply != inbound,
-    };
-    if here
-        && target.is_translated()
-        && let Err(reason) = rewrite::translate(packet, parsed, &rewrite)
-    {
+    let here = hook.translates(target) || (target.is_translated() && hop.is_some());
+    if here && let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
         return Verdict::Drop(reason);
     }
     note_end(&found.hit, looks, parsed);
@@ -235,7 +242,7 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     if hook == Hook::UplinkIngress && hop.interface != interface {
         return Verdict::Pass(reason);
     }
-    match rewrite::address_frame(packet, parsed, &hop) {
+    match rewrite::address_frame(packet, parsed, hop) {
         Ok(()) if hop.interface == interface => Verdict::Transmit(reason),
         Ok(()) => Verdict::Redirect(hop.interface, reason),
         Err(reason) => Verdict::Drop(reason),
@@ -245,24 +252,23 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
 /// The next hop, if the packet may be sent there without the kernel: it answers expired hop
 /// limits and packets that are too large.
 #[inline(always)]
-fn usable_hop<A: Address, P: Packet, T: Tables>(
-    context: &Context<'_, T>,
+pub fn usable_hop<'t, A: Address, P: Packet, T: Tables>(
+    context: &Context<'t, T>,
     id: u32,
     packet: &P,
     parsed: &Parsed<A>,
-) -> Option<NextHop> {
+) -> Option<&'t NextHop> {
     if id == 0 || parsed.ttl <= 1 {
         return None;
     }
-    let hop = *context.tables.next_hop(id)?;
-    let [.., usable, _] = hop.destination;
+    let hop = context.tables.next_hop(id)?;
     let headers = parsed.transport - parsed.network;
-    (usable == 1 && packet.wire_length(parsed.length, headers) <= hop.mtu).then_some(hop)
+    (hop.is_usable() && packet.wire_length(parsed.length, headers) <= hop.mtu).then_some(hop)
 }
 
 /// Records that a TCP direction has ended, which shortens the flow's life.
 #[inline(always)]
-fn note_end<A: Address, W: Word>(hit: &Hit<'_, A, W>, looks: Looks, parsed: &Parsed<A>) {
+pub fn note_end<A: Address, W: Word>(hit: &Hit<'_, A, W>, looks: Looks, parsed: &Parsed<A>) {
     if parsed.tcp_flags & (tcp::FIN | tcp::RST) == 0 {
         return;
     }

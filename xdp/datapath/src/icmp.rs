@@ -10,12 +10,12 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Tuple, Verdict, Work, checksum,
+    Address, Context, Hook, Packet, Tables, Tuple, Verdict, Work, checksum,
     classify::{Ends, check_addresses},
     flow::{Rewrite, table},
     packet::Field,
     parse::{self, Parsed, QUOTE},
-    rewrite,
+    relay, rewrite,
     tuple::protocol,
 };
 
@@ -39,10 +39,25 @@ pub fn judge<A: Address, P: Packet, T: Tables>(
     }
 }
 
+/// Sends a translated error on, to whom `work.flow` leads. Nobody is told what becomes of an error
+/// (RFC 1122, 3.2.2).
+#[inline(always)]
+fn relay<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    work: &mut Work<A>,
+    context: &Context<'_, T>,
+) -> Result<Verdict, DropReason> {
+    relay::find_hop(packet, work, context);
+    if relay::is_undeliverable(&work.hop, packet, &work.parsed) {
+        return Err(DropReason::Undeliverable);
+    }
+    Ok(relay::send(packet, &work.parsed, context, &work.hop, PassReason::Related))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Concern {
     None,
-    /// For a node that has node ports: its other connections are not ours.
+    /// For this node: what it masquerades and its node ports are ours, its own connections are not.
     Perhaps,
     /// From a workload or for one, or for a service.
     Ours,
@@ -70,8 +85,8 @@ fn concern<A: Address, T: Tables>(
     context: &Context<'_, T>,
 ) -> Result<Concern, DropReason> {
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    let is_frontend = ends.destination.has(Leaf::FRONTEND);
-    if !ends.is_local() && !is_frontend {
+    let is_ours = ends.destination.has(Leaf::FRONTEND) || ends.destination.has(Leaf::THIS_NODE);
+    if !ends.is_local() && !is_ours {
         return Ok(Concern::None);
     }
     if !ends.is_local() && ends.destination.has(Leaf::THIS_NODE) {
@@ -95,8 +110,16 @@ fn follow<A: Address, P: Packet, T: Tables>(
         return Ok(Verdict::Pass(PassReason::Related));
     }
     let target = work.flow.target;
+    let relayed = relay::is_relayed(target.kind) && context.hook.is_inbound();
+    // The tc hook can send errors anywhere.
+    if relayed && context.hook == Hook::UplinkIngress {
+        return Ok(Verdict::Handover(PassReason::Related));
+    }
     if context.hook.translates(target) {
         translate(packet, work, transport)?;
+    }
+    if relayed {
+        return relay(packet, work, context);
     }
     if !context.hook.turns_around(target) {
         return Ok(Verdict::Pass(PassReason::Related));

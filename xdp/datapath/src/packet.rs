@@ -1,5 +1,9 @@
 //! Access to one frame.
 
+use abi::next_hop::NextHop;
+
+use crate::{Address, flow::Rewrite};
+
 /// Which words of a transport checksum changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -53,5 +57,12 @@ pub trait Packet {
     fn wire_length(&self, length: u32, headers: u32) -> u32 {
         let _ = headers;
         length
+    }
+
+    /// Where the kernel would route an IP packet of `length` bytes that came in where this one did
+    /// and is like `to`. Interface 0: nowhere. Not usable: the neighbour's address is not known.
+    fn route<A: Address>(&self, to: &Rewrite<A>, protocol: u8, length: u32) -> NextHop {
+        let _ = (to, protocol, length);
+        NextHop::default()
     }
 }

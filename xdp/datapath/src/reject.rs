@@ -1,31 +1,66 @@
-//! The answer to a connection that nobody can serve: TCP RST or ICMP port unreachable.
+//! Answers to packets that cannot be served: TCP RST and ICMP errors.
 
 use abi::reason::DropReason;
 
 use crate::{
-    Address, Packet, Tuple, checksum,
+    Address, Packet, Tuple, Work, checksum,
     parse::{Parsed, tcp},
     rewrite,
     tuple::protocol,
 };
 
-/// Turns the packet into the answer to it, addressed to its sender on the link too.
-#[inline(never)]
-pub fn answer<A: Address, P: Packet>(packet: &mut P, parsed: &Parsed<A>) -> Result<(), DropReason> {
+/// What an ICMP error says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Problem {
+    /// Type and code.
+    v4: [u8; 2],
+    v6: [u8; 2],
+    /// The largest IP packet that would fit, in bytes.
+    mtu: u16,
+}
+
+impl Problem {
+    const PORT_UNREACHABLE: Self = Self { v4: [3, 3], v6: [1, 4], mtu: 0 };
+    pub const HOP_LIMIT: Self = Self { v4: [11, 0], v6: [3, 0], mtu: 0 };
+
+    #[inline(always)]
+    pub const fn too_large(mtu: u16) -> Self {
+        Self { v4: [3, 4], v6: [2, 0], mtu }
+    }
+}
+
+/// Turns the packet to a service that nobody serves into the answer to it, addressed to its sender
+/// on the link too.
+#[inline(always)]
+pub fn answer<A: Address, P: Packet>(packet: &mut P, work: &mut Work<A>) -> Result<(), DropReason> {
+    let parsed = &work.parsed;
     let done = if parsed.tuple.protocol == protocol::TCP {
         if parsed.tcp_flags & tcp::RST != 0 {
             return Err(DropReason::Reject);
         }
         reset(packet, parsed)
     } else {
-        unreachable(packet, parsed)
+        error(packet, work, Problem::PORT_UNREACHABLE)
     };
     if done.is_some() { rewrite::turn_around(packet) } else { Err(DropReason::Reject) }
 }
 
+/// Turns the packet into the ICMP error about it.
+#[inline(always)]
+pub fn report<A: Address, P: Packet>(
+    packet: &mut P,
+    work: &mut Work<A>,
+    problem: Problem,
+) -> Result<(), DropReason> {
+    match error(packet, work, problem) {
+        Some(()) => rewrite::turn_around(packet),
+        None => Err(DropReason::Undeliverable),
+    }
+}
+
 /// RFC 9293, 3.5.2: the sequence number is the one acknowledged, or else everything received is
 /// acknowledged.
-#[inline(always)]
+#[inline(never)]
 fn reset<A: Address, P: Packet>(packet: &mut P, parsed: &Parsed<A>) -> Option<()> {
     let sequence: u32 = packet.load(parsed.transport + 4)?;
     let acknowledgement: u32 = packet.load(parsed.transport + 8)?;
@@ -61,39 +96,69 @@ fn reset<A: Address, P: Packet>(packet: &mut P, parsed: &Parsed<A>) -> Option<()
     done.then_some(())
 }
 
-/// RFC 792 and RFC 4443, 3.1: quotes the network header and eight bytes.
-#[inline(always)]
-fn unreachable<A: Address, P: Packet>(packet: &mut P, parsed: &Parsed<A>) -> Option<()> {
+/// RFC 792, RFC 1191, section 4, and RFC 4443, section 3: quotes the network header and eight bytes.
+#[inline(never)]
+fn error<A: Address, P: Packet>(
+    packet: &mut P,
+    work: &mut Work<A>,
+    problem: Problem,
+) -> Option<()> {
+    let parsed = &work.parsed;
     let header = if A::V6 { 40 } else { 20 };
     // What stands between a longer header and the transport is not quoted: the quote has to
     // begin with a header whose length is right.
     if parsed.transport != parsed.network + header {
         return None;
     }
-    let words = (header as usize + 8) / 4;
-    let mut quote = [0_u32; 12];
-    let mut sum = 0;
-    for (index, word) in quote.iter_mut().enumerate().take(words) {
-        *word = packet.load(parsed.network + index as u32 * 4)?;
-        sum += checksum::halves(*word);
+    let mut sum = read_quote(packet, work);
+    if sum == NO_QUOTE {
+        return None;
     }
+    let parsed = &work.parsed;
     let number = if A::V6 { protocol::ICMP6 } else { protocol::ICMP };
     let length = 8 + header + 8;
     let start = write_network(packet, parsed, number, length)?;
-    let kind = u16::from_ne_bytes(if A::V6 { [1, 4] } else { [3, 3] });
-    sum += kind as u32;
+    let kind = u16::from_ne_bytes(if A::V6 { problem.v6 } else { problem.v4 });
+    let mtu = problem.mtu.to_be();
+    sum += kind as u32 + mtu as u32;
     if A::V6 {
         sum += pseudo_sum(parsed, number, length);
     }
     let done = packet.store(start, kind)
         && packet.store(start + 2, checksum::finish(sum))
-        && packet.store(start + 4, 0_u32)
-        && quote
-            .into_iter()
-            .enumerate()
-            .take(words)
-            .all(|(index, word)| packet.store(start + 8 + index as u32 * 4, word));
+        && packet.store(start + 4, 0_u16)
+        && packet.store(start + 6, mtu)
+        && write_quote(packet, work, start + 8);
     done.then_some(())
+}
+
+/// The sum of a quote that could not be read: no sum is that large.
+const NO_QUOTE: u32 = u32::MAX;
+
+/// Words of a quote: the network header without options, and eight bytes.
+#[inline(always)]
+const fn quoted_words<A: Address>() -> usize {
+    if A::V6 { 12 } else { 7 }
+}
+
+/// Fills `work.quote`, and gives its sum.
+#[inline(never)]
+fn read_quote<A: Address, P: Packet>(packet: &P, work: &mut Work<A>) -> u32 {
+    let mut sum = 0;
+    for (index, word) in work.quote.iter_mut().enumerate().take(quoted_words::<A>()) {
+        let Some(read) = packet.load(work.parsed.network + index as u32 * 4) else {
+            return NO_QUOTE;
+        };
+        *word = read;
+        sum += checksum::halves(read);
+    }
+    sum
+}
+
+#[inline(never)]
+fn write_quote<A: Address, P: Packet>(packet: &mut P, work: &Work<A>, start: u32) -> bool {
+    let mut words = work.quote.iter().enumerate().take(quoted_words::<A>());
+    words.all(|(index, word)| packet.store(start + index as u32 * 4, *word))
 }
 
 /// Resizes the frame and writes the network header of an answer with `payload` bytes; returns

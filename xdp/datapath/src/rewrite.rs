@@ -64,13 +64,21 @@ pub fn address_frame<A: Address, P: Packet>(
     let [g, h, i, j, k, l, _, _] = hop.source;
     let done = packet.store(0, u32::from_ne_bytes([a, b, c, d]))
         && packet.store(4, u32::from_ne_bytes([e, f, g, h]))
-        && packet.store(8, u32::from_ne_bytes([i, j, k, l]))
-        && decrement_ttl::<A, P>(packet, parsed.network);
-    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+        && packet.store(8, u32::from_ne_bytes([i, j, k, l]));
+    if done { decrement_ttl::<A, P>(packet, parsed.network) } else { Err(DropReason::Rewrite) }
+}
+
+/// Takes one from the hop limit.
+#[inline(always)]
+pub fn decrement_ttl<A: Address, P: Packet>(
+    packet: &mut P,
+    network: u32,
+) -> Result<(), DropReason> {
+    if lower_ttl::<A, P>(packet, network) { Ok(()) } else { Err(DropReason::Rewrite) }
 }
 
 #[inline(always)]
-fn decrement_ttl<A: Address, P: Packet>(packet: &mut P, network: u32) -> bool {
+fn lower_ttl<A: Address, P: Packet>(packet: &mut P, network: u32) -> bool {
     if A::V6 {
         let Some(ttl) = packet.load::<u8>(network + 7) else { return false };
         return packet.store(network + 7, ttl.wrapping_sub(1));

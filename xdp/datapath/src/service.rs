@@ -21,6 +21,8 @@ use crate::{
 pub struct Choice {
     pub target: Target,
     pub next_hop: u32,
+    /// The client's address is not for the backend to see.
+    pub snat: bool,
 }
 
 /// What the services say to a new connection.
@@ -67,6 +69,7 @@ pub fn steer<A: Address, T: Tables>(
                 tuple.destination_port = Port(u16::from_ne_bytes(record.port));
                 choice.target = Target { backend, service, kind: kind::DNAT };
                 choice.next_hop = record.next_hop;
+                choice.snat = range.snat();
                 Steering::Chosen
             }
             None => Steering::Drop(DropReason::BackendMissing),

@@ -10,7 +10,7 @@ use abi::{
     next_hop::NextHop,
     port::Port,
     reason::{DropReason, PassReason},
-    record::{Backend, Endpoint, Service},
+    record::{Backend, Endpoint, Node, Service},
     table::{self, BLOCK_WORDS, Block, Table},
 };
 
@@ -46,17 +46,33 @@ pub struct Context<'t, T> {
     pub side: u32,
 }
 
-impl<'t, T: Tables> Context<'t, T> {
-    /// Chooses the side. An error is the verdict where there is none to choose.
+/// Why there is no side to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSide {
+    MissingMap,
+    /// Nothing was committed yet.
+    NotReady,
+}
+
+impl NoSide {
     #[inline(always)]
-    pub fn new(hook: Hook, interface: u32, tables: &'t T) -> Result<Self, Verdict> {
-        let Some(control) = tables.control() else {
-            return Err(Verdict::Drop(DropReason::MissingMap));
-        };
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::MissingMap => Verdict::Drop(DropReason::MissingMap),
+            Self::NotReady => Verdict::Pass(PassReason::NotReady),
+        }
+    }
+}
+
+impl<'t, T: Tables> Context<'t, T> {
+    /// Chooses the side.
+    #[inline(always)]
+    pub fn new(hook: Hook, interface: u32, tables: &'t T) -> Result<Self, NoSide> {
+        let Some(control) = tables.control() else { return Err(NoSide::MissingMap) };
         // SAFETY: the reference is valid; volatile because the agent stores to it meanwhile.
         let generation = unsafe { ptr::read_volatile(&raw const control.generation) };
         if generation == 0 {
-            return Err(Verdict::Pass(PassReason::NotReady));
+            return Err(NoSide::NotReady);
         }
         Ok(Self { hook, interface, tables, control, side: Control::side(generation) })
     }
@@ -73,6 +89,14 @@ impl<'t, T: Tables> Context<'t, T> {
     pub fn endpoint(&self, id: u32) -> Option<&Endpoint> {
         let block = self.tables.element(Table::Endpoints, table::element(id, self.side))?;
         // SAFETY: records are plain data of a block's size and alignment (asserted in `abi`).
+        Some(unsafe { &*ptr::from_ref(block).cast() })
+    }
+
+    /// This node's own record.
+    #[inline(always)]
+    pub fn node(&self) -> Option<&Node> {
+        let block = self.tables.element(Table::Endpoints, table::element(0, self.side))?;
+        // SAFETY: as above.
         Some(unsafe { &*ptr::from_ref(block).cast() })
     }
 
@@ -93,7 +117,7 @@ impl<'t, T: Tables> Context<'t, T> {
     /// The epoch sum of a flow between two endpoints; endpoint 0's is the services' own.
     #[inline(always)]
     pub fn epoch(&self, source: u16, destination: u16) -> Option<u32> {
-        let mut sum = self.endpoint(0)?.epoch;
+        let mut sum = self.node()?.epoch;
         if source != 0 {
             sum = sum.wrapping_add(self.endpoint(source as u32)?.epoch);
         }

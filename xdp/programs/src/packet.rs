@@ -2,15 +2,18 @@
 
 use core::{arch::asm, ptr};
 
+use abi::{next_hop::NextHop, tail::HANDOVER};
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::{
         bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_head,
-        bpf_xdp_adjust_tail,
+        bpf_xdp_adjust_meta, bpf_xdp_adjust_tail,
     },
     programs::{TcContext, XdpContext},
 };
-use datapath::{Field, Packet, Unit, checksum};
+use datapath::{Address, Field, Packet, Unit, checksum, flow::Rewrite};
+
+use crate::route::route;
 
 /// Headers never reach further than this; the bound lets the verifier follow the arithmetic.
 const MAX_OFFSET: u32 = 511;
@@ -111,9 +114,37 @@ impl Packet for XdpFrame<'_> {
         // SAFETY: the context is the program's own.
         change == 0 || unsafe { bpf_xdp_adjust_tail(self.0.ctx, change) } == 0
     }
+
+    #[inline(always)]
+    fn route<A: Address>(&self, to: &Rewrite<A>, protocol: u8, length: u32) -> NextHop {
+        route(
+            self.0.ctx.cast(),
+            self.0.ingress_ifindex() as u32,
+            to,
+            (protocol as u32) << 16 | length & 0xffff,
+        )
+    }
 }
 
 impl XdpFrame<'_> {
+    /// Leaves a word for the tc hook; `false` where the driver has no room for one.
+    #[inline(always)]
+    pub fn hand_over(&mut self) -> bool {
+        // SAFETY: the context is the program's own.
+        if unsafe { bpf_xdp_adjust_meta(self.0.ctx, -(size_of::<u32>() as i32)) } != 0 {
+            return false;
+        }
+        let context = opaque(self.0.ctx);
+        // SAFETY: the context is valid while the program runs.
+        let (start, end) = unsafe { ((*context).data_meta as usize, (*context).data as usize) };
+        if start + size_of::<u32>() > end {
+            return false;
+        }
+        // SAFETY: four bytes of metadata begin here, as was just checked.
+        unsafe { ptr::write_volatile(start as *mut u32, HANDOVER) };
+        true
+    }
+
     /// Grows at the front and takes the link header there: drivers leave room before a frame, but
     /// need not leave any behind it. With two tags that header has 22 bytes.
     ///
@@ -207,6 +238,27 @@ impl Packet for TcFrame<'_> {
         // The segment size counts payload only; the longest TCP header is 60 bytes.
         segment + headers + 60
     }
+
+    #[inline(always)]
+    fn route<A: Address>(&self, to: &Rewrite<A>, protocol: u8, length: u32) -> NextHop {
+        route(
+            self.0.skb.skb.cast(),
+            interface(self.0),
+            to,
+            (protocol as u32) << 16 | length & 0xffff,
+        )
+    }
+}
+
+/// Whether XDP has left this to the tc hook: see [`XdpFrame::hand_over`].
+#[inline(always)]
+pub fn is_handed_over(context: &TcContext) -> bool {
+    let skb = opaque(context.skb.skb);
+    // SAFETY: the context is valid while the program runs.
+    let (start, end) = unsafe { ((*skb).data_meta as usize, (*skb).data as usize) };
+    // SAFETY: four bytes of metadata begin there, if the comparison holds.
+    start + size_of::<u32>() <= end
+        && unsafe { ptr::read_volatile(start as *const u32) } == HANDOVER
 }
 
 /// The raw context, for helpers that want it.

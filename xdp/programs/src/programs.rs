@@ -3,9 +3,9 @@
 use abi::{
     reason::{DropReason, PassReason},
     tail::{
-        JUDGED_MARK, UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6, UPLINK_INGRESS_MISS4,
-        UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4, WORKLOAD_EGRESS_MISS6, WORKLOAD_INGRESS_MISS4,
-        WORKLOAD_INGRESS_MISS6,
+        JUDGED_MARK, UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6, UPLINK_HANDOVER_MISS4,
+        UPLINK_HANDOVER_MISS6, UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4,
+        WORKLOAD_EGRESS_MISS6, WORKLOAD_INGRESS_MISS4, WORKLOAD_INGRESS_MISS6,
     },
 };
 use aya_ebpf::{
@@ -57,6 +57,25 @@ pub fn uplink_egress_miss4(context: TcContext) -> i32 {
 #[classifier]
 pub fn uplink_egress_miss6(context: TcContext) -> i32 {
     tc_miss::<V6>(&context, Hook::UplinkEgress)
+}
+
+/// Most of what comes in has nothing to do with this hook: it sends on what XDP could not.
+#[classifier]
+pub fn uplink_handover(context: TcContext) -> i32 {
+    if !packet::is_handed_over(&context) {
+        return verdict::TCX_NEXT;
+    }
+    tc_fast(&context, Hook::UplinkHandover, [UPLINK_HANDOVER_MISS4, UPLINK_HANDOVER_MISS6])
+}
+
+#[classifier]
+pub fn uplink_handover_miss4(context: TcContext) -> i32 {
+    tc_miss::<V4>(&context, Hook::UplinkHandover)
+}
+
+#[classifier]
+pub fn uplink_handover_miss6(context: TcContext) -> i32 {
+    tc_miss::<V6>(&context, Hook::UplinkHandover)
 }
 
 #[classifier]

@@ -53,7 +53,7 @@ pub fn open<A: Address, T: Tables>(
     let reply = match insert(context, mirrored, &work.key, &work.entry) {
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
-        Some(Inserted::Existing(_)) if retire_closed(context, work) => {
+        Some(Inserted::Existing(_)) if vacate(context, work) => {
             let mirrored = work.mirror(context.control.hash_key);
             match insert(context, mirrored, &work.key, &work.entry) {
                 Some(Inserted::New(hit)) => hit,
@@ -75,15 +75,18 @@ pub fn open<A: Address, T: Tables>(
     }
 }
 
-/// Frees another flow's pair that has the key of the replies of `work.flow`, if that connection
-/// is closed: the client has come to the same backend by another address of its services.
+/// Whether the key of the replies of `work.flow` is free, or can be had: another flow whose
+/// connection is over gives it up.
 #[inline(never)]
-fn retire_closed<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> bool {
+pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> bool {
     let protocol = work.parsed.tuple.protocol;
     let replies = work.flow.rewrite.tuple(protocol).reversed();
-    let Some(found) = locate(context, &replies) else { return false };
+    let Some(found) = locate(context, &replies) else { return true };
     work.entry = found.hit.flow();
-    if work.entry.looks.state & (seen::FIN | seen::RST) == 0 {
+    let Looks { seen: looked_at, state, .. } = work.entry.looks;
+    let timeout = bucket::timeout(&context.control.timeouts, protocol, state);
+    let expired = bucket::idle(looked_at, context.tables.now()) > timeout;
+    if state & (seen::FIN | seen::RST) == 0 && !expired {
         return false;
     }
     retire_pair(context, &found, &work.entry, protocol);
