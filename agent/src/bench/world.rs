@@ -46,6 +46,7 @@ pub fn world(prefixes: u32) -> Result<World, PortRangeError> {
     let mut world = World::default();
     let node = |name: &str, address| Node {
         pod_prefixes: Vec::new(),
+        weight: 1000,
         name: name.to_owned(),
         addresses: vec![address],
         zone: "zone-a".to_owned(),

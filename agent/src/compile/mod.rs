@@ -11,7 +11,7 @@
 //!   spaces by them, [`tiers`] and [`ports`] decide what each class may do, [`chains`] and
 //!   [`rows`] write it down, with the help of [`port_sets`];
 //! - [`services`] numbers services and backends, [`frontends`] leads to them, [`audience`] knows
-//!   who gets which list of backends, [`nearness`] makes the lists, [`maglev`] deals the slots,
+//!   who gets which list of backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
 //!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
 //!   addresses that services ask for;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
@@ -43,6 +43,7 @@ mod rows;
 mod services;
 mod sets;
 mod slots;
+mod spill;
 mod subjects;
 mod tiers;
 mod update;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ANY_KEY, Backend, Hints, Nearness, Node, Scope, Topology};
+use super::spill::{self, Zone};
+use crate::model::{ANY_KEY, Backend, Hints, Nearness, Node, Scope, Spill, Topology};
 
 /// Where this node is, and every other.
 pub(super) struct Location<'w> {
@@ -33,6 +34,7 @@ impl<'w> Location<'w> {
             Topology::Hints(Some(nearness)) if !hinted => {
                 self.by_hints(&ready, |backend| self.computed(backend, *nearness))
             }
+            Topology::Spill(_) => ready,
             Topology::Hints(_) => self.by_hints(&ready, |backend| backend.hints.clone()),
             Topology::Keys(keys) => self.by_keys(&ready, keys),
             Topology::Scopes(scopes) => scopes
@@ -41,6 +43,44 @@ impl<'w> Location<'w> {
                 .find(|near| !near.is_empty())
                 .unwrap_or_default(),
         }
+    }
+
+    /// The weights of the backends of the whole cluster, for their slots. Those that get nothing are
+    /// left out.
+    pub(super) fn weighted<'b>(
+        &self,
+        backends: Vec<&'b Backend>,
+        topology: &Topology,
+    ) -> Vec<(&'b Backend, u32)> {
+        let own = |backends: Vec<&'b Backend>| {
+            backends.into_iter().map(|backend| (backend, backend.weight)).collect()
+        };
+        let Topology::Spill(Spill { factor, clients }) = topology else { return own(backends) };
+        if !backends.iter().any(|backend| backend.ready) {
+            return own(backends);
+        }
+        let mut zones: BTreeMap<&str, Zone> = BTreeMap::new();
+        for backend in &backends {
+            let zone = zones.entry(self.zone_of(backend)).or_default();
+            zone.backends += u64::from(backend.weight);
+        }
+        if clients.is_empty() {
+            for node in self.nodes.values().filter(|node| !node.zone.is_empty()) {
+                let zone = zones.entry(&node.zone).or_default();
+                zone.clients += node.weight.min(MOST_CLIENTS);
+            }
+        } else {
+            for (zone, weight) in clients {
+                zones.entry(zone).or_default().clients = (*weight).min(MOST_CLIENTS);
+            }
+        }
+        let Some(parts) = spill::parts(&zones, *factor, self.zone(self.node)) else {
+            return own(backends);
+        };
+        let placed: Vec<_> = backends.iter().map(|it| (self.zone_of(it), it.weight)).collect();
+        let weights = spill::weights(&placed, &zones, &parts);
+        let weighted = backends.iter().zip(weights);
+        weighted.filter_map(|(backend, weight)| Some((*backend, weight?))).collect()
     }
 
     /// The backends on this node: the ready ones, else what is terminating and still serves.
@@ -128,6 +168,9 @@ impl<'w> Location<'w> {
     }
 }
 
+/// What one node or zone weighs at most among clients.
+const MOST_CLIENTS: u64 = u32::MAX as u64;
+
 /// Whether a backend can be used at all.
 pub(super) fn is_usable(backend: &Backend) -> bool {
     backend.ready || is_last_resort(backend)
@@ -160,6 +203,7 @@ mod tests {
             region: region.into(),
             labels: labels.map(|(key, value)| (key.into(), value.into())).collect(),
             pod_prefixes: Vec::new(),
+            weight: 1000,
         };
         (name.into(), node)
     }

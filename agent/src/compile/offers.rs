@@ -16,7 +16,7 @@ use super::{
     nearness::{Location, is_usable},
     services::{Scene, Variant, backend_set},
 };
-use crate::{image::Image, model::Backend, refusal::Refusal};
+use crate::{image::Image, model::Topology, refusal::Refusal};
 
 /// Backends with their weights, as slots are dealt to them.
 type Weighted = Vec<(SocketAddr, u32)>;
@@ -82,14 +82,17 @@ fn deal(variant: &Variant<'_>, location: &Location<'_>, ids: &ServiceIds) -> Dea
     };
     for list in List::ALL.into_iter().filter(|list| used(*list)) {
         let backends = match list {
-            List::Cluster => location.cluster(backends, &service.topology, variant.hinted),
-            List::Local => location.local(backends),
+            List::Cluster => {
+                let backends = location.cluster(backends, &service.topology, variant.hinted);
+                location.weighted(backends, &service.topology)
+            }
+            List::Local => location.weighted(location.local(backends), &Topology::default()),
         };
         if backends.is_empty() {
             continue;
         }
         let weighted: Weighted =
-            backends.iter().map(|it: &&Backend| (it.address, it.weight)).collect();
+            backends.iter().map(|(backend, weight)| (backend.address, *weight)).collect();
         let same = dealt.lists.iter().find(|(_, other)| **other == weighted);
         let number = match same {
             Some((other, _)) => dealt.places[other],

@@ -41,6 +41,7 @@ fn node(message: v1::Node) -> Result<Node, Vec<Refusal>> {
         region: message.region,
         labels: message.labels,
         pod_prefixes,
+        weight: message.weight.unwrap_or(Node::WEIGHT),
     }))
 }
 

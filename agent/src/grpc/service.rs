@@ -8,7 +8,9 @@ use super::{
     to_proto::{protocol_to_proto, texts},
 };
 use crate::{
-    model::{Frontend, FrontendKind, Kind, Nearness, Scope, Service, Topology, TrafficPolicy},
+    model::{
+        Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+    },
     refusal::Refusal,
 };
 
@@ -25,8 +27,13 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         },
     );
     let preference = problems.list("preference", message.preference, scope);
-    let topology =
-        topology(&mut problems, nearness.unwrap_or_default(), message.topology_keys, preference);
+    let topology = topology(
+        &mut problems,
+        nearness.unwrap_or_default(),
+        message.topology_keys,
+        preference,
+        message.zone_spill,
+    );
     let internal = message.internal_traffic_policy;
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
@@ -66,17 +73,38 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         Topology::Scopes(scopes) => {
             message.preference = scopes.iter().map(|it| scope_to_proto(*it).into()).collect();
         }
+        Topology::Spill(Spill { factor, clients }) => {
+            let clients = clients.clone().into_iter().collect();
+            message.zone_spill = Some(v1::ZoneSpill { factor: *factor, clients });
+        }
     }
     message
 }
 
-/// At most one of the three ways to choose may be asked for.
+/// At most one of the ways to choose may be asked for.
 fn topology(
     problems: &mut Problems,
     nearness: Option<Nearness>,
     keys: Vec<String>,
     preference: Vec<Scope>,
+    spill: Option<v1::ZoneSpill>,
 ) -> Topology {
+    if let Some(v1::ZoneSpill { factor, clients }) = spill {
+        for (field, given) in [
+            ("topology_keys", !keys.is_empty()),
+            ("traffic_distribution", nearness.is_some()),
+            ("preference", !preference.is_empty()),
+        ] {
+            if given {
+                problems.add(field, "cannot be combined with zone_spill");
+            }
+        }
+        let factor = if factor == 0 { Spill::FACTOR } else { factor };
+        if !Spill::FACTORS.contains(&factor) {
+            problems.add("zone_spill.factor", format!("{factor} is not within 1000 and 100000"));
+        }
+        return Topology::Spill(Spill { factor, clients: clients.into_iter().collect() });
+    }
     for (field, given) in
         [("topology_keys", !keys.is_empty()), ("traffic_distribution", nearness.is_some())]
     {

@@ -72,6 +72,7 @@ fn node(node: &Node) -> v1::Node {
         region: node.region.clone(),
         labels: node.labels.clone(),
         pod_prefixes: texts(&node.pod_prefixes),
+        weight: Some(node.weight),
         required_features: Vec::new(),
     }
 }

@@ -40,6 +40,7 @@ impl NodeObject {
                 Err(error) => findings.ignore(field, error),
             }
         }
+        let weight = weight(&status, &mut findings);
         let labels = node.metadata.labels.unwrap_or_default();
         let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
         let node = Node {
@@ -49,6 +50,7 @@ impl NodeObject {
             region: label(REGION),
             pod_prefixes: pod_prefixes.into_iter().collect(),
             labels,
+            weight,
         };
         Self { key, node, findings }
     }
@@ -64,6 +66,41 @@ fn pod_cidrs(spec: &v1::NodeSpec) -> Vec<(String, &str)> {
     }
     texts.retain(|(_, text)| !text.is_empty());
     texts
+}
+
+/// Allocatable CPUs in thousandths, and nothing while the node is not ready. What has no status, as
+/// in manifests, counts as a ready node of one CPU.
+fn weight(status: &v1::NodeStatus, findings: &mut Findings) -> u64 {
+    let ready = status.conditions.iter().flatten().find(|it| it.type_ == "Ready");
+    if ready.is_some_and(|it| it.status != "True") {
+        return 0;
+    }
+    let Some(cpu) = status.allocatable.as_ref().and_then(|all| all.get("cpu")) else {
+        return Node::WEIGHT;
+    };
+    thousandths(&cpu.0).unwrap_or_else(|| {
+        findings.ignore("status.allocatable[cpu]", format!("{:?} is no number of CPUs", cpu.0));
+        Node::WEIGHT
+    })
+}
+
+/// A quantity of CPUs: `4`, `0.5` or `3920m` (Kubernetes, `resource.Quantity`).
+fn thousandths(text: &str) -> Option<u64> {
+    if let Some(number) = text.strip_suffix('m') {
+        return number.parse().ok();
+    }
+    decimal(text)
+}
+
+/// A number with up to three decimal places, in thousandths.
+pub(super) fn decimal(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || part.len() > 3 || !is_number(whole) || !is_number(part) {
+        return None;
+    }
+    let whole = whole.parse::<u64>().ok()?.checked_mul(1000)?;
+    whole.checked_add(format!("{part:0<3}").parse().ok()?)
 }
 
 const ZONE: &str = "topology.kubernetes.io/zone";

@@ -1,9 +1,11 @@
 //! What a service says of the choice among its endpoints.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{api::core::v1::ServiceSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use super::problem::Findings;
-use crate::model::{Nearness, Topology, TrafficPolicy};
+use super::{nodes::decimal, problem::Findings};
+use crate::model::{Nearness, Spill, Topology, TrafficPolicy};
 
 /// How the endpoints of a service are chosen among.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +50,16 @@ impl Policies {
             let reason = "cannot be combined with externalTrafficPolicy: Local";
             return findings.refuse(format!("metadata.annotations[{TOPOLOGY_KEYS}]"), reason);
         }
-        let topology =
-            if keys.is_empty() { Topology::Hints(nearness) } else { Topology::Keys(keys) };
+        let spill = spill(metadata, findings)?;
+        if spill.is_some() && !keys.is_empty() {
+            let reason = format!("cannot be combined with {TOPOLOGY_KEYS}");
+            return findings.refuse(format!("metadata.annotations[{ZONE_SPILL}]"), reason);
+        }
+        let topology = match spill {
+            Some(spill) => Topology::Spill(spill),
+            None if keys.is_empty() => Topology::Hints(nearness),
+            None => Topology::Keys(keys),
+        };
         Some(Self { topology, internal: internal?, external: external? })
     }
 }
@@ -62,4 +72,39 @@ fn policy(field: &str, text: Option<&str>, findings: &mut Findings) -> Option<Tr
     }
 }
 
+/// What the annotations say of zones; it goes before hints and `trafficDistribution`. The outer
+/// `None`: they cannot be used.
+fn spill(metadata: &ObjectMeta, findings: &mut Findings) -> Option<Option<Spill>> {
+    let annotation =
+        |name| metadata.annotations.as_ref().and_then(|all| all.get(name)).map(|it| it.trim());
+    let factor = match annotation(ZONE_SPILL) {
+        None | Some("false") => return Some(None),
+        Some("" | "true") => Spill::FACTOR,
+        Some(text) => match decimal(text).and_then(|it| u32::try_from(it).ok()) {
+            Some(factor) if Spill::FACTORS.contains(&factor) => factor,
+            _ => {
+                let reason = format!("{text:?} is no factor from 1 to 100, such as 1.2");
+                return findings.refuse(format!("metadata.annotations[{ZONE_SPILL}]"), reason);
+            }
+        },
+    };
+    let mut clients = BTreeMap::new();
+    for pair in annotation(ZONE_CLIENTS).unwrap_or_default().split(',').map(str::trim) {
+        if pair.is_empty() {
+            continue;
+        }
+        let parsed = pair.split_once('=').and_then(|(zone, weight)| {
+            Some((zone.trim(), decimal(weight.trim())?)).filter(|(zone, _)| !zone.is_empty())
+        });
+        let Some((zone, weight)) = parsed else {
+            let reason = format!("{pair:?} is no zone with a weight, such as zone-a=3");
+            return findings.refuse(format!("metadata.annotations[{ZONE_CLIENTS}]"), reason);
+        };
+        clients.insert(zone.to_owned(), weight);
+    }
+    Some(Some(Spill { factor, clients }))
+}
+
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";
+const ZONE_SPILL: &str = "zonegate.io/zone-spill";
+const ZONE_CLIENTS: &str = "zonegate.io/zone-clients";

@@ -78,6 +78,13 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// What its pods get their addresses from: whoever has one of these is a pod, known or not.
     pub pod_prefixes: Vec<Prefix>,
+    /// Its share of the cluster's clients.
+    pub weight: u64,
+}
+
+impl Node {
+    /// What a node weighs that nobody says more of: one CPU, in thousandths.
+    pub const WEIGHT: u64 = 1000;
 }
 
 /// Something with addresses of its own behind a port of a node: a pod, a VM, a container.

@@ -1,6 +1,10 @@
 //! Service addresses and what answers behind them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+};
 
 use super::{Prefix, Protocol};
 
@@ -66,6 +70,25 @@ pub enum Topology {
     /// Scopes to try in order; the first that holds a backend supplies all of them. Past the end
     /// there is none, so most lists end in [`Scope::Any`].
     Scopes(Vec<Scope>),
+    /// The own zone, as far as its backends carry.
+    Spill(Spill),
+}
+
+/// How far a zone keeps its own clients.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Spill {
+    /// How much more than their share of all clients a zone's backends may get, in thousandths; one
+    /// of [`Self::FACTORS`].
+    pub factor: u32,
+    /// Weights of the clients by zone; empty: the sums of the zones' nodes.
+    pub clients: BTreeMap<String, u64>,
+}
+
+impl Spill {
+    /// What is asked for without a number.
+    pub const FACTOR: u32 = 1200;
+    /// From a zone's own share to a hundred times as much.
+    pub const FACTORS: RangeInclusive<u32> = 1000..=100_000;
 }
 
 impl Default for Topology {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Backend, Frontend, FrontendKind, Nearness, Scope, Service, Topology, TrafficPolicy, World,
+    Backend, Frontend, FrontendKind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+    World,
 };
 
 /// What a client of a frontend gets.
@@ -121,6 +122,9 @@ fn cluster_list<'b>(
         Topology::Hints(nearness) => by_hints(world, node, &ready, nearness.filter(|_| !hinted)),
         Topology::Keys(keys) => by_keys(world, node, &ready, keys),
         Topology::Scopes(scopes) => by_scopes(world, node, &ready, scopes),
+        Topology::Spill(Spill { factor, clients }) => {
+            by_spill(world, node, &ready, *factor, clients)
+        }
     }
 }
 
@@ -170,6 +174,48 @@ fn by_hints<'b>(
     } else {
         ready.to_vec()
     }
+}
+
+/// The backends of the own zone if it may keep some clients, and those of zones with room for what
+/// it does not keep. Shares are compared across denominators.
+fn by_spill<'b>(
+    world: &World,
+    node: &str,
+    ready: &[&'b Backend],
+    factor: u32,
+    clients: &BTreeMap<String, u64>,
+) -> Vec<&'b Backend> {
+    let here = world.nodes.get(node).map(|it| it.zone.clone()).unwrap_or_default();
+    let clients_in = |zone: &str| -> i128 {
+        if clients.is_empty() {
+            let nodes = world.nodes.values().filter(|it| it.zone == zone && !zone.is_empty());
+            nodes.map(|it| i128::from(it.weight)).sum()
+        } else {
+            clients.get(zone).copied().unwrap_or(0).into()
+        }
+    };
+    let backends_in = |name: &str| -> i128 {
+        let there = ready.iter().filter(|it| zone(world, it) == name);
+        there.map(|it| i128::from(it.weight)).sum()
+    };
+    let mut names: BTreeSet<String> = world.nodes.values().map(|it| it.zone.clone()).collect();
+    names.extend(clients.keys().cloned());
+    let all_clients: i128 = names.iter().map(|it| clients_in(it)).sum();
+    let all_backends: i128 = ready.iter().map(|it| i128::from(it.weight)).sum();
+    if clients_in(&here) == 0 {
+        return ready.to_vec();
+    }
+    // How many more clients a zone could take than it has; in units of a common denominator.
+    let surplus = |zone: &str| {
+        backends_in(zone) * all_clients * i128::from(factor)
+            - clients_in(zone) * all_backends * 1000
+    };
+    let overflows = surplus(&here) < 0;
+    let gets = |it: &&&Backend| {
+        let there = zone(world, it);
+        there == here || (overflows && surplus(&there) > 0)
+    };
+    ready.iter().filter(gets).copied().collect()
 }
 
 fn by_keys<'b>(

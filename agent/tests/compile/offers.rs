@@ -16,7 +16,7 @@ use zonegate::{
     image::Image,
     model::{
         Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
-        Resource, Scope, Service, Topology, TrafficPolicy, World,
+        Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -213,6 +213,7 @@ fn any_nodes() -> impl Strategy<Value = Vec<Node>> {
                     region: region.to_owned(),
                     labels,
                     pod_prefixes: prefixes.map(|text| text.parse().unwrap()).collect(),
+                    weight: 1000,
                 }
             })
             .collect()
@@ -291,11 +292,15 @@ fn any_topology() -> impl Strategy<Value = Topology> {
     let keys = vec(select(vec!["host", "zone", "rack", "*"]), 0..4);
     let keys = keys.prop_map(|keys| keys.into_iter().map(str::to_owned).collect());
     let scopes = vec(select(vec![Scope::Node, Scope::Zone, Scope::Region, Scope::Any]), 1..4);
+    let clients = vec((any_zone().prop_map(str::to_owned), 0_u64..5), 0..3);
+    let clients = clients.prop_map(|clients| clients.into_iter().collect());
+    let spill = (select(vec![1000_u32, 1200, 2500]), clients);
     let nearness = select(vec![None, Some(Nearness::SameZone), Some(Nearness::SameNode)]);
     prop_oneof![
         3 => nearness.prop_map(Topology::Hints),
         1 => keys.prop_map(Topology::Keys),
         1 => scopes.prop_map(Topology::Scopes),
+        2 => spill.prop_map(|(factor, clients)| Topology::Spill(Spill { factor, clients })),
     ]
 }
 

@@ -36,6 +36,7 @@ pub fn node(name: &str, zone: &str, addresses: &[&str]) -> Resource {
         region: String::new(),
         labels: BTreeMap::new(),
         pod_prefixes: Vec::new(),
+        weight: 1000,
     })
 }
 

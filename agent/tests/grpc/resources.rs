@@ -11,6 +11,7 @@ pub fn node(name: &str) -> Resource {
         addresses: vec!["192.0.2.1".into(), "2001:db8::1".into()],
         zone: "zone-1".into(),
         pod_prefixes: vec!["10.0.1.0/24".into(), "fd00:1::/64".into()],
+        weight: Some(1000),
         ..Default::default()
     }))
 }

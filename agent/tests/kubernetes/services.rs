@@ -92,6 +92,17 @@ fn policies_and_topology_are_read() {
             "Keys([\"kubernetes.io/hostname\", \"*\"]) Cluster/Cluster []",
         ),
         (
+            "annotations: {zonegate.io/zone-spill: ''}",
+            "trafficDistribution: PreferClose",
+            "Spill(Spill { factor: 1200, clients: {} }) Cluster/Cluster []",
+        ),
+        (
+            "annotations: {zonegate.io/zone-spill: '1.05', zonegate.io/zone-clients: 'a=3, b=0.5'}",
+            "",
+            "Spill(Spill { factor: 1050, clients: {\"a\": 3000, \"b\": 500} }) Cluster/Cluster []",
+        ),
+        ("annotations: {zonegate.io/zone-spill: 'false'}", "", "Hints(None) Cluster/Cluster []"),
+        (
             "annotations: {zonegate.io/topology-keys: ''}",
             "loadBalancerSourceRanges: [' 10.1.2.3/8 ', 'fd00::/8']",
             "Hints(None) Cluster/Cluster [10.0.0.0/8, fd00::/8]",
@@ -132,6 +143,21 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
             "annotations: {zonegate.io/topology-keys: '*'}",
             "clusterIP: 10.96.0.1, externalTrafficPolicy: Local, ports: [{port: 80}]",
             "metadata.annotations[zonegate.io/topology-keys]",
+        ),
+        (
+            "annotations: {zonegate.io/zone-spill: '0.9'}",
+            "clusterIP: 10.96.0.1, ports: [{port: 80}]",
+            "metadata.annotations[zonegate.io/zone-spill]",
+        ),
+        (
+            "annotations: {zonegate.io/zone-spill: '2', zonegate.io/topology-keys: '*'}",
+            "clusterIP: 10.96.0.1, ports: [{port: 80}]",
+            "metadata.annotations[zonegate.io/zone-spill]",
+        ),
+        (
+            "annotations: {zonegate.io/zone-spill: '2', zonegate.io/zone-clients: 'a:3'}",
+            "clusterIP: 10.96.0.1, ports: [{port: 80}]",
+            "metadata.annotations[zonegate.io/zone-clients]",
         ),
         ("", "ports: 7", "spec.ports"),
     ] {

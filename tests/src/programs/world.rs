@@ -95,6 +95,7 @@ impl Worlds {
         let node = |name: &str, addresses| {
             Resource::Node(Node {
                 pod_prefixes: Vec::new(),
+                weight: 1000,
                 name: name.to_owned(),
                 addresses,
                 zone: String::new(),
