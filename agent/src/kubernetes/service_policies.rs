@@ -50,11 +50,18 @@ impl Policies {
             let reason = "cannot be combined with externalTrafficPolicy: Local";
             return findings.refuse(format!("metadata.annotations[{TOPOLOGY_KEYS}]"), reason);
         }
-        let spill = spill(metadata, findings)?;
-        if spill.is_some() && !keys.is_empty() {
-            let reason = format!("cannot be combined with {TOPOLOGY_KEYS}");
-            return findings.refuse(format!("metadata.annotations[{ZONE_SPILL}]"), reason);
-        }
+        let spill = spill(metadata).and_then(|spill| match spill {
+            Some(_) if !keys.is_empty() => {
+                Err((ZONE_SPILL, format!("cannot be combined with {TOPOLOGY_KEYS}")))
+            }
+            spill => Ok(spill),
+        });
+        let spill = match spill {
+            Ok(spill) => spill,
+            Err((name, reason)) => {
+                return findings.refuse(format!("metadata.annotations[{name}]"), reason);
+            }
+        };
         let topology = match spill {
             Some(spill) => Topology::Spill(spill),
             None if keys.is_empty() => Topology::Hints(nearness),
@@ -72,19 +79,19 @@ fn policy(field: &str, text: Option<&str>, findings: &mut Findings) -> Option<Tr
     }
 }
 
-/// What the annotations say of zones; it goes before hints and `trafficDistribution`. The outer
-/// `None`: they cannot be used.
-fn spill(metadata: &ObjectMeta, findings: &mut Findings) -> Option<Option<Spill>> {
+/// What the annotations say of zones; it goes before hints and `trafficDistribution`. An error is
+/// the annotation that cannot be used, and why.
+fn spill(metadata: &ObjectMeta) -> Result<Option<Spill>, (&'static str, String)> {
     let annotation =
         |name| metadata.annotations.as_ref().and_then(|all| all.get(name)).map(|it| it.trim());
     let factor = match annotation(ZONE_SPILL) {
-        None | Some("false") => return Some(None),
+        None | Some("false") => return Ok(None),
         Some("" | "true") => Spill::FACTOR,
         Some(text) => match decimal(text).and_then(|it| u32::try_from(it).ok()) {
             Some(factor) if Spill::FACTORS.contains(&factor) => factor,
             _ => {
                 let reason = format!("{text:?} is no factor from 1 to 100, such as 1.2");
-                return findings.refuse(format!("metadata.annotations[{ZONE_SPILL}]"), reason);
+                return Err((ZONE_SPILL, reason));
             }
         },
     };
@@ -98,11 +105,11 @@ fn spill(metadata: &ObjectMeta, findings: &mut Findings) -> Option<Option<Spill>
         });
         let Some((zone, weight)) = parsed else {
             let reason = format!("{pair:?} is no zone with a weight, such as zone-a=3");
-            return findings.refuse(format!("metadata.annotations[{ZONE_CLIENTS}]"), reason);
+            return Err((ZONE_CLIENTS, reason));
         };
         clients.insert(zone.to_owned(), weight);
     }
-    Some(Some(Spill { factor, clients }))
+    Ok(Some(Spill { factor, clients }))
 }
 
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";

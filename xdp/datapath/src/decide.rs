@@ -135,9 +135,6 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
-    if needs_only_a_relay(context, work) {
-        return relay(packet, work, context, PassReason::Established);
-    }
     let known = look_again(context, work)?;
     let reason = if known {
         PassReason::Established
@@ -179,20 +176,6 @@ fn open<A: Address, T: Tables>(
         }
         opened => opened,
     }
-}
-
-/// Whether the packet is here because the kernel does not route its flow, and for nothing else;
-/// fills `work.flow` then.
-#[inline(never)]
-fn needs_only_a_relay<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> bool {
-    let Some(found) = table::locate(context, &work.parsed.tuple) else { return false };
-    work.flow = found.hit.flow();
-    let Flow { looks, target, .. } = work.flow;
-    // What XDP hands over it has looked at.
-    relay::is_relayed(target.kind)
-        && (context.hook == Hook::UplinkHandover
-            || !needs_a_look(context, &found.hit, looks, target, &work.parsed))
-        && found.hit.is_current()
 }
 
 /// Sends on a packet that the kernel does not route, of the flow in `work.flow`.
@@ -303,8 +286,9 @@ fn send_on<A: Address, P: Packet, T: Tables>(
     }
 }
 
-/// Judges a known flow under the tables in force and stamps it. `Ok(false)`: there is none, or
-/// it is over, and the packet may open a new one. A flow that lost its permission is retired.
+/// Judges a known flow under the tables in force and stamps it, unless it is here only because the
+/// kernel does not route it. `Ok(false)`: there is none, or it is over, and the packet may open a new
+/// one. A flow that lost its permission is retired.
 #[inline(never)]
 fn look_again<A: Address, T: Tables>(
     context: &Context<'_, T>,
@@ -312,13 +296,20 @@ fn look_again<A: Address, T: Tables>(
 ) -> Result<bool, DropReason> {
     let tuple = &work.parsed.tuple;
     let Some(found) = table::locate(context, tuple) else { return Ok(false) };
-    let ends = Ends::of(tuple, context).ok_or(DropReason::MissingMap)?;
-    check_addresses(tuple, ends, context)?;
     work.flow = found.hit.flow();
     if !found.hit.is_current() {
         return Ok(false);
     }
     let Flow { rewrite, looks, epochs, target } = &work.flow;
+    // What XDP hands over it has looked at.
+    if relay::is_relayed(target.kind)
+        && (context.hook == Hook::UplinkHandover
+            || !needs_a_look(context, &found.hit, *looks, *target, &work.parsed))
+    {
+        return Ok(true);
+    }
+    let ends = Ends::of(tuple, context).ok_or(DropReason::MissingMap)?;
+    check_addresses(tuple, ends, context)?;
     if is_reopened(&work.parsed, *looks, *target) || !backend_serves(context, rewrite, *target) {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Ok(false);
