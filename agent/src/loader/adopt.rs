@@ -79,7 +79,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg4_control has ABI version 5, and this agent wants 4"
+                "the pinned map zg5_control has ABI version 6, and this agent wants 5"
             ),
             "{message}"
         );

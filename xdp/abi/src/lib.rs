@@ -23,7 +23,7 @@ pub mod tail;
 #[macro_export]
 macro_rules! abi_version {
     () => {
-        4
+        5
     };
 }
 
