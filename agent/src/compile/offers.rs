@@ -12,14 +12,18 @@ use super::{
     ids::ServiceIds,
     intervals::Intervals,
     limits::within,
-    maglev,
+    maglev::{self, Need},
     nearness::{Location, is_usable},
     services::{Scene, Variant, backend_set},
 };
 use crate::{image::Image, model::Topology, refusal::Refusal};
 
-/// Backends with their weights, as slots are dealt to them.
-type Weighted = Vec<(SocketAddr, u32)>;
+/// Backends as slots are dealt to them.
+#[derive(PartialEq, Eq)]
+struct Weighted {
+    backends: Vec<(SocketAddr, u32)>,
+    need: Need,
+}
 
 /// The lists of a variant that some audience uses and that are not empty. Equal lists are one.
 struct Dealt {
@@ -81,18 +85,29 @@ fn deal(variant: &Variant<'_>, location: &Location<'_>, ids: &ServiceIds) -> Dea
         return dealt;
     };
     for list in List::ALL.into_iter().filter(|list| used(*list)) {
-        let backends = match list {
-            List::Cluster => {
-                let backends = location.cluster(backends, &service.topology, variant.hinted);
-                location.weighted(backends, &service.topology)
-            }
-            List::Local => location.weighted(location.local(backends), &Topology::default()),
+        let eligible = match list {
+            List::Cluster => location.cluster(backends, &service.topology, variant.hinted),
+            List::Local => location.local(backends),
         };
+        let ready = eligible.len();
+        let (topology, spills) = match (list, &service.topology) {
+            (List::Cluster, topology) => (topology, matches!(topology, Topology::Spill(_))),
+            (List::Local, _) => (&Topology::default(), false),
+        };
+        let backends: Vec<_> = location
+            .weighted(eligible, topology)
+            .iter()
+            .map(|(backend, weight)| (backend.address, *weight))
+            .collect();
         if backends.is_empty() {
             continue;
         }
-        let weighted: Weighted =
-            backends.iter().map(|(backend, weight)| (backend.address, *weight)).collect();
+        let need = if spills {
+            Need::of_zones(ready, backends.len())
+        } else {
+            Need::of_weights(&backends)
+        };
+        let weighted = Weighted { backends, need };
         let same = dealt.lists.iter().find(|(_, other)| **other == weighted);
         let number = match same {
             Some((other, _)) => dealt.places[other],
@@ -119,7 +134,7 @@ fn range(dealt: &Dealt, Share { list, snat }: Share, ids: &ServiceIds) -> Range 
 fn write_slots(
     image: &mut Image,
     variant: &Variant<'_>,
-    backends: &Weighted,
+    Weighted { backends, .. }: &Weighted,
     number: u32,
     ids: &ServiceIds,
 ) {
@@ -150,7 +165,7 @@ fn place(
             .flat_map(|dealt| {
                 dealt.places.iter().map(|(list, number)| (number, &dealt.lists[list]))
             })
-            .map(|(number, backends)| (*number, maglev::size(backends, largest)))
+            .map(|(number, weighted)| (*number, weighted.need.size(largest)))
             .collect();
         let Err(full) = ids.places.assign(&sizes, room as u32) else { return Ok(()) };
         if largest > 1 {

@@ -12,5 +12,6 @@ mod naive;
 mod offers;
 mod oracle;
 mod services;
+mod spill;
 mod verdicts;
 mod world;
