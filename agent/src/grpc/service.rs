@@ -103,7 +103,11 @@ fn topology(
         if !Spill::FACTORS.contains(&factor) {
             problems.add("zone_spill.factor", format!("{factor} is not within 1000 and 100000"));
         }
-        return Topology::Spill(Spill { factor, clients: clients.into_iter().collect() });
+        let spill = Spill { factor, clients: clients.into_iter().collect() };
+        if spill.knows_no_clients() {
+            problems.add("zone_spill.clients", "no zone has a weight above 0");
+        }
+        return Topology::Spill(spill);
     }
     for (field, given) in
         [("topology_keys", !keys.is_empty()), ("traffic_distribution", nearness.is_some())]

@@ -63,7 +63,13 @@ impl Policies {
             }
         };
         let topology = match spill {
-            Some(spill) => Topology::Spill(spill),
+            Some(spill) => {
+                if nearness.is_some() {
+                    let reason = format!("{ZONE_SPILL} takes its place");
+                    findings.ignore("spec.trafficDistribution", reason);
+                }
+                Topology::Spill(spill)
+            }
             None if keys.is_empty() => Topology::Hints(nearness),
             None => Topology::Keys(keys),
         };
@@ -109,7 +115,11 @@ fn spill(metadata: &ObjectMeta) -> Result<Option<Spill>, (&'static str, String)>
         };
         clients.insert(zone.to_owned(), weight);
     }
-    Ok(Some(Spill { factor, clients }))
+    let spill = Spill { factor, clients };
+    if spill.knows_no_clients() {
+        return Err((ZONE_CLIENTS, "no zone has a weight above 0".to_owned()));
+    }
+    Ok(Some(spill))
 }
 
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";

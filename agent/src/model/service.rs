@@ -89,6 +89,12 @@ impl Spill {
     pub const FACTOR: u32 = 1200;
     /// From a zone's own share to a hundred times as much.
     pub const FACTORS: RangeInclusive<u32> = 1000..=100_000;
+
+    /// There are weights of clients, and they are all 0: no zone would be preferred anywhere, which
+    /// nobody means who names zones.
+    pub fn knows_no_clients(&self) -> bool {
+        !self.clients.is_empty() && self.clients.values().all(|weight| *weight == 0)
+    }
 }
 
 impl Default for Topology {

@@ -93,7 +93,7 @@ fn policies_and_topology_are_read() {
         ),
         (
             "annotations: {zonegate.io/zone-spill: ''}",
-            "trafficDistribution: PreferClose",
+            "",
             "Spill(Spill { factor: 1200, clients: {} }) Cluster/Cluster []",
         ),
         (
@@ -114,6 +114,15 @@ fn policies_and_topology_are_read() {
         let line = &lines(&outcome)[1];
         assert_eq!(line.split_once("] ").unwrap().1, expected, "{metadata} {spec}");
     }
+}
+
+#[test]
+fn zone_spill_takes_the_place_of_traffic_distribution() {
+    let metadata = "annotations: {zonegate.io/zone-spill: 'true'}";
+    let spec = "clusterIP: 10.96.0.1, ports: [{port: 80}], trafficDistribution: PreferClose";
+    let outcome = translated(&object(metadata, spec, ""));
+    assert!(lines(&outcome)[1].contains("Spill(Spill { factor: 1200, clients: {} })"));
+    check(&outcome.problems, Effect::FieldIgnored, "spec.trafficDistribution");
 }
 
 #[test]
@@ -156,6 +165,11 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
         ),
         (
             "annotations: {zonegate.io/zone-spill: '2', zonegate.io/zone-clients: 'a:3'}",
+            "clusterIP: 10.96.0.1, ports: [{port: 80}]",
+            "metadata.annotations[zonegate.io/zone-clients]",
+        ),
+        (
+            "annotations: {zonegate.io/zone-spill: '2', zonegate.io/zone-clients: 'a=0'}",
             "clusterIP: 10.96.0.1, ports: [{port: 80}]",
             "metadata.annotations[zonegate.io/zone-clients]",
         ),
