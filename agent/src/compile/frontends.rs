@@ -10,6 +10,7 @@ use super::{
     limits::within,
     ranges::Family,
     services::{Scene, octets},
+    settings::Settings,
 };
 use crate::{
     image::Image,
@@ -17,17 +18,26 @@ use crate::{
     refusal::Refusal,
 };
 
+/// A node of a world, as its settings have it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub world: &'p World,
+    pub node: &'p str,
+    pub settings: &'p Settings,
+}
+
 /// Writes the frontends of all services.
 ///
-/// A node port is at every address of this node, and for the node's own processes at 127.0.0.1,
-/// as with kube-proxy. What has the same address, port and protocol
+/// A node port is at every address of this node that the settings leave, and for the node's own
+/// processes at 127.0.0.1, as with kube-proxy. What has the same address, port and protocol
 /// without being a node port comes before it.
 pub(super) fn write(
     image: &mut Image,
     scene: &Scene<'_>,
     ids: &ServiceIds,
 ) -> Result<(), Vec<Refusal>> {
-    let Scene { limits, world, node, .. } = scene;
+    let Scene { limits, world, node, settings, .. } = *scene;
+    let place = Place { world, node, settings };
     for node_ports in [true, false] {
         for (service, frontend) in all(world) {
             if (frontend.kind == FrontendKind::NodePort) != node_ports {
@@ -37,8 +47,9 @@ pub(super) fn write(
             let role = Role::of(frontend, service);
             let id = ids.services.id(&(service.name.clone(), family, role));
             let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let loopback = Some(loopback).filter(|_| node_ports && family == Family::V4);
-            for address in addresses(world, node, frontend).into_iter().chain(loopback) {
+            let loopback = Some(loopback)
+                .filter(|it| node_ports && family == Family::V4 && settings.has_node_ports(*it));
+            for address in addresses(place, frontend).into_iter().chain(loopback) {
                 image.frontends.insert(key(address, frontend), id);
             }
         }
@@ -50,12 +61,14 @@ pub(super) fn write(
 }
 
 /// Where packets find a frontend on a node.
-pub(super) fn addresses(world: &World, node: &str, frontend: &Frontend) -> Vec<IpAddr> {
+pub(super) fn addresses(place: Place<'_>, frontend: &Frontend) -> Vec<IpAddr> {
     if frontend.kind != FrontendKind::NodePort {
         return vec![frontend.address];
     }
+    let Place { world, node, settings } = place;
     let own = world.nodes.get(node).into_iter().flat_map(|node| &node.addresses);
-    own.filter(|it| it.is_ipv4() == frontend.address.is_ipv4()).copied().collect()
+    let own = own.filter(|it| it.is_ipv4() == frontend.address.is_ipv4());
+    own.filter(|it| settings.has_node_ports(**it)).copied().collect()
 }
 
 fn all(world: &World) -> impl Iterator<Item = (&Service, &Frontend)> {

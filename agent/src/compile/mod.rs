@@ -13,7 +13,7 @@
 //! - [`services`] numbers services and backends, [`frontends`] leads to them, [`audience`] knows
 //!   who gets which list of backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
 //!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
-//!   addresses that services ask for;
+//!   addresses that services ask for, and [`settings`] is what an operator decides;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
 
@@ -42,6 +42,7 @@ mod ranges;
 mod rows;
 mod services;
 mod sets;
+mod settings;
 mod slots;
 mod spill;
 mod subjects;
@@ -56,6 +57,7 @@ pub use self::{
     explain::{Connection, Decision, explain},
     ids::Ids,
     limits::Limits,
+    settings::{FromOutside, Settings},
     tiers::Direction,
 };
 use self::{
@@ -75,6 +77,7 @@ use crate::{
 pub struct Compiler {
     node: String,
     limits: Limits,
+    settings: Settings,
     ids: Ids,
     /// What the last image was made from, unless it came to nothing.
     state: Option<State>,
@@ -87,7 +90,21 @@ pub struct Compiler {
 impl Compiler {
     /// `node` is the name of the node that the tables belong to.
     pub fn new(node: String, limits: Limits) -> Self {
-        Self { node, limits, ids: Ids::default(), state: None, before: None, written: None }
+        Self {
+            node,
+            limits,
+            settings: Settings::default(),
+            ids: Ids::default(),
+            state: None,
+            before: None,
+            written: None,
+        }
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 
     /// Compiles everything anew. On refusal the ids are unchanged.
@@ -133,9 +150,9 @@ impl Compiler {
         world: &World,
         changed: &BTreeSet<Key>,
     ) -> Result<(), Vec<Refusal>> {
-        let Self { node, limits, ids, .. } = self;
+        let Self { node, limits, settings, ids, .. } = self;
         ids.local.compilations += 1;
-        Update { node, limits, world, changed }.run(state, ids)
+        Update { node, limits, settings, world, changed }.run(state, ids)
     }
 }
 
@@ -176,9 +193,10 @@ impl Compile for Compiler {
     }
 
     fn validate(&self, world: &World) -> Result<(), Vec<Refusal>> {
-        let Self { node, limits, ids, .. } = self;
+        let Self { node, limits, settings, ids, .. } = self;
         let (node, limits, ids) = (node.clone(), limits.clone(), ids.clone());
-        Self { ids, ..Self::new(node, limits) }.compile(world).map(drop)
+        let other = Self::new(node, limits).with_settings(settings.clone());
+        Self { ids, ..other }.compile(world).map(drop)
     }
 
     fn usage(&self) -> Vec<Usage> {

@@ -15,6 +15,7 @@ use super::{
     maglev::{self, Need},
     nearness::{Location, is_usable},
     services::{Scene, Variant, backend_set},
+    settings::FromOutside,
 };
 use crate::{image::Image, model::Topology, refusal::Refusal};
 
@@ -53,10 +54,12 @@ pub(super) fn write(
         for role in &variant.roles {
             let shares = role.shares(variant.service);
             let range = |share| range(dealt, share, ids);
+            let refused = *role == Role::Cluster
+                && scene.settings.cluster_from_outside == FromOutside::Refuse;
             let mut record = ServiceRecord {
                 pods: range(shares.pods),
                 node: range(shares.node),
-                outside: range(shares.outside),
+                outside: if refused { Range::DROP } else { range(shares.outside) },
                 pod_prefixes: intervals.pod_prefixes(variant.family),
                 ..ServiceRecord::default()
             };

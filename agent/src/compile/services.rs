@@ -14,6 +14,7 @@ use super::{
     limits::{Limits, within},
     offers,
     ranges::Family,
+    settings::Settings,
 };
 use crate::{
     image::Image,
@@ -35,6 +36,7 @@ pub(super) struct Variant<'w> {
 /// What services are compiled for.
 pub(super) struct Scene<'s> {
     pub limits: &'s Limits,
+    pub settings: &'s Settings,
     pub world: &'s World,
     pub node: &'s str,
     /// Addresses that no next hop leads to.

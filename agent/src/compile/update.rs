@@ -12,6 +12,7 @@ use super::{
     addresses4::{self, Addresses4, Split},
     addresses6::Prefixes6,
     conflicts, digest,
+    frontends::Place,
     groups::Refreshed,
     ids::{Allocator, Exhausted, Ids, QUARANTINE},
     intervals,
@@ -19,6 +20,7 @@ use super::{
     limits::{Limits, within},
     marks::Marks,
     services,
+    settings::Settings,
     subjects::Changed,
 };
 use crate::{
@@ -86,6 +88,7 @@ impl State {
 pub(super) struct Update<'u> {
     pub node: &'u str,
     pub limits: &'u Limits,
+    pub settings: &'u Settings,
     pub world: &'u World,
     /// All resources that are not what they were.
     pub changed: &'u BTreeSet<Key>,
@@ -166,8 +169,9 @@ impl Update<'_> {
     fn write_services(&self, state: &mut State, ids: &mut Ids) -> Result<bool, Vec<Refusal>> {
         let (mut image, now) = (Image::default(), ids.local.compilations);
         let known = Arc::make_mut(&mut ids.services);
-        let Self { limits, world, node, .. } = *self;
-        let scene = services::Scene { limits, world, node, here: &self.addresses_here(state) };
+        let Self { limits, settings, world, node, .. } = *self;
+        let here = &self.addresses_here(state);
+        let scene = services::Scene { limits, settings, world, node, here };
         let serving = services::write(&mut image, &scene, known, now)?;
         for table in [Table::Services, Table::Backends, Table::Slots, Table::Intervals] {
             state.draft.set_table(table, &image);
@@ -198,7 +202,8 @@ impl Update<'_> {
     ) -> Result<(), Vec<Refusal>> {
         let State { draft, judging, marks, prefixes6, chunks, blank, .. } = state;
         let Judging { classes, groups, .. } = judging;
-        let marked = marks.update(self.world, self.node, self.changed.iter(), ids);
+        let place = Place { world: self.world, node: self.node, settings: self.settings };
+        let marked = marks.update(place, self.changed.iter(), ids);
         let (mut spans, sets) = (BTreeSet::new(), sets.iter().copied());
         for set in refreshed.sets.iter().map(String::as_str).chain(sets) {
             prefixes6.update(self.world, set, groups.name(set), &mut spans);

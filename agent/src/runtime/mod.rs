@@ -21,6 +21,7 @@ use crate::{
     compile::Compiler,
     config::{Config, ConfigError},
     grpc,
+    kubernetes::Options,
     loader::{Kernel, LoadError},
     manifests,
     store::{self, Parts, Store},
@@ -60,8 +61,9 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     let (saver, saved) = Saver::open(&config.state_dir).map_err(RuntimeError::State)?;
     let Kernel { tables, guard } = Kernel::open(&config.kernel)?;
 
+    let compiler = Compiler::new(node.clone(), config.table_limits());
     let parts = Parts {
-        compiler: Box::new(Compiler::new(node.clone(), config.table_limits())),
+        compiler: Box::new(compiler.with_settings(config.services.settings())),
         node,
         limits: config.limits.clone(),
         dataplane: Box::new(tables),
@@ -73,7 +75,8 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     }
     let (handle, _store) = store::spawn(store)?;
     if let Some(path) = config.manifests {
-        runtime.spawn(manifests::run(path, handle.clone()));
+        let options = Options { external_ip_ranges: config.services.external_ip_ranges };
+        runtime.spawn(manifests::run(path, options, handle.clone()));
     }
     let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.

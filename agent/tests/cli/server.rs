@@ -14,6 +14,7 @@ use zonegate::{
     draft::Compiled,
     grpc,
     image::Image,
+    kubernetes::Options,
     manifests,
     maps::MemoryTables,
     store::{self, Change, Limits, Parts, Save, State, Store},
@@ -96,7 +97,7 @@ impl Server {
             UnixListener::bind(directory.path().join(SOCKET)).unwrap()
         };
         if let Some(followed) = followed {
-            runtime.spawn(manifests::run(followed, handle.clone()));
+            runtime.spawn(manifests::run(followed, Options::default(), handle.clone()));
         }
         let options = grpc::Options::default();
         runtime.spawn(grpc::serve(listener, handle, options, std::future::pending()));

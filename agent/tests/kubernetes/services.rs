@@ -1,6 +1,6 @@
 //! Services: their addresses, and whose they are.
 
-use zonegate::kubernetes::{Effect, Problem, Translator};
+use zonegate::kubernetes::{Effect, Options, Problem, Translator};
 
 use crate::world::{cluster, lines, removes, translated, upserts};
 
@@ -239,6 +239,26 @@ fn an_address_of_the_cluster_is_never_an_external_one() {
     }
     // A node's own address may be one.
     assert_eq!(frontends(&takes("192.0.2.1"))[0].matches("External TCP 192.0.2.1:80").count(), 1);
+}
+
+#[test]
+fn external_addresses_outside_the_ranges_are_left_out() {
+    let ranges = ["203.0.113.0/24", "fd05::/16"].map(|text| text.parse().unwrap()).to_vec();
+    let mut translator = Translator::new(Options { external_ip_ranges: ranges });
+    let spec = "clusterIPs: [10.96.0.1, 'fd96::1'], ports: [{port: 80}],
+        externalIPs: [203.0.113.1, 198.51.100.9, 'fd05::2', 'fd06::2']";
+    let status = "loadBalancer: {ingress: [{ip: 198.51.100.1}]}";
+    let outcome = translator.apply(upserts(&object("", spec, status)));
+    let found: Vec<_> = outcome.problems.iter().map(|it| (&*it.field, &*it.reason)).collect();
+    let expected = [
+        ("spec.externalIPs[1]", "198.51.100.9 is outside services.external_ip_ranges"),
+        ("spec.externalIPs[3]", "fd06::2 is outside services.external_ip_ranges"),
+    ];
+    assert_eq!(found, expected);
+    let line = lines(&outcome).into_iter().find(|line| line.starts_with("service ")).unwrap();
+    let frontends = "[Cluster TCP 10.96.0.1:80, Cluster TCP [fd96::1]:80, \
+        LoadBalancer TCP 198.51.100.1:80, External TCP 203.0.113.1:80, External TCP [fd05::2]:80]";
+    assert!(line.contains(frontends), "{line}");
 }
 
 #[test]
