@@ -23,6 +23,7 @@
 
 mod edit;
 mod handle;
+mod health_checks;
 mod limits;
 mod references;
 mod restore;
@@ -40,6 +41,7 @@ use std::{
 };
 
 pub use handle::{Gone, Handle, spawn};
+pub use health_checks::{HealthCheck, HealthChecks};
 pub use limits::Limits;
 pub use state::{Answered, Change, Held, Memory, Owner, State};
 pub use status::{Commits, OwnerStatus, Readiness, Status, Usage};
@@ -55,6 +57,7 @@ use crate::{
     source_problem::SourceProblem,
 };
 use edit::Edit;
+use health_checks::Checked;
 use writer::Session;
 
 /// Turns resources into the content of tables.
@@ -117,6 +120,7 @@ pub struct Store {
     /// Owners whose first snapshot is waited for.
     awaited: BTreeSet<String>,
     problems: BTreeMap<String, Vec<SourceProblem>>,
+    checked: Checked,
 }
 
 impl Store {
@@ -314,6 +318,7 @@ impl Store {
         self.parts.compiler.committed();
         self.state.stamp = stamp;
         self.readiness = Readiness::Ready;
+        self.checked.update(&self.state.world, &self.parts.node, changed);
         Ok(Accepted {
             revision: stamp.revision,
             compile: compiled - begun,
