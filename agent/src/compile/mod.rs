@@ -14,6 +14,7 @@
 //!   who gets which list of backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
 //!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
 //!   addresses that services ask for;
+//! - [`offered`] says in words what services offer;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
 
@@ -35,6 +36,7 @@ mod limits;
 mod maglev;
 mod marks;
 mod nearness;
+mod offered;
 mod offers;
 mod port_sets;
 mod ports;
@@ -56,6 +58,7 @@ pub use self::{
     explain::{Connection, Decision, explain},
     ids::Ids,
     limits::Limits,
+    offered::{Answer, Audience, Fate, Offer, Offered, Why},
     tiers::Direction,
 };
 use self::{
@@ -179,6 +182,16 @@ impl Compile for Compiler {
         let Self { node, limits, ids, .. } = self;
         let (node, limits, ids) = (node.clone(), limits.clone(), ids.clone());
         Self { ids, ..Self::new(node, limits) }.compile(world).map(drop)
+    }
+
+    fn image(&self) -> Option<&Image> {
+        let state = self.state.as_ref().filter(|_| self.before.is_none());
+        state.map(|state| state.draft.image())
+    }
+
+    fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer> {
+        let ids = self.before.as_ref().unwrap_or(&self.ids);
+        offered::offers(world, &self.node, image, &ids.services, service)
     }
 
     fn usage(&self) -> Vec<Usage> {

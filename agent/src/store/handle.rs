@@ -8,7 +8,7 @@ use super::{
     Answer, Content, Digest, Greeting, HealthChecks, HeldResource, Limits, Mode, Page, Query,
     Readiness, SessionId, Status, Store, WriteError,
 };
-use crate::{dataplane::Flow, model::Key, source_problem::SourceProblem};
+use crate::{compile::Offer, dataplane::Flow, model::Key, source_problem::SourceProblem};
 
 /// The store has ended: the agent is stopping, or has a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +108,11 @@ impl Handle {
 
     pub async fn flows(&self, limit: usize) -> Result<Vec<Flow>, Gone> {
         self.ask(move |store| store.flows(limit)).await
+    }
+
+    /// See [`Store::offers`]; with the zone of this node.
+    pub async fn offers(&self, service: String) -> Result<(Vec<Offer>, String), Gone> {
+        self.ask(move |store| (store.offers(&service), store.zone().to_owned())).await
     }
 
     pub async fn status(&self) -> Result<Status, Gone> {

@@ -49,6 +49,7 @@ pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Que
 pub use writer::{Greeting, Mode, Resumption, SessionId};
 
 use crate::{
+    compile::Offer,
     dataplane::{CommitError, Dataplane, Flow, Stamp},
     draft::Compiled,
     image::Image,
@@ -75,6 +76,12 @@ pub trait Compile: Send {
 
     /// Says what [`Self::update`] would, and forgets it.
     fn validate(&self, world: &World) -> Result<(), Vec<Refusal>>;
+
+    /// The last image, where packets are known to see it.
+    fn image(&self) -> Option<&Image>;
+
+    /// What services offer by an image of the tables; an empty `service` is all of them.
+    fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer>;
 
     /// How much of each limit the last image takes.
     fn usage(&self) -> Vec<Usage>;
@@ -225,6 +232,26 @@ impl Store {
     /// Up to `limit` live flows.
     pub fn flows(&self, limit: usize) -> Vec<Flow> {
         self.parts.dataplane.flows(limit)
+    }
+
+    /// What services offer as packets see it; an empty name is all of them. Nothing where what
+    /// packets see is not what is held.
+    pub fn offers(&self, service: &str) -> Vec<Offer> {
+        if self.readiness != Readiness::Ready {
+            return Vec::new();
+        }
+        let Parts { compiler, dataplane, .. } = &self.parts;
+        let world = &self.state.world;
+        if let Some(image) = compiler.image() {
+            return compiler.offers(world, image, service);
+        }
+        let held = dataplane.held();
+        held.map_or_else(Vec::new, |(image, _)| compiler.offers(world, &image, service))
+    }
+
+    /// The zone of this node; empty where it has none.
+    pub fn zone(&self) -> &str {
+        self.state.world.nodes.get(&self.parts.node).map_or("", |node| &node.zone)
     }
 
     pub fn limits(&self) -> &Limits {
