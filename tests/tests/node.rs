@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
 
+use serde_json::json;
 use testbed::{
     agent::Agent,
     bed::{Bed, Host},
@@ -114,6 +119,57 @@ fn a_service_without_backends_refuses_at_once() {
             }
         }
     }
+}
+
+#[test]
+fn load_balancers_learn_whether_the_node_has_ready_backends() {
+    let bed = Bed::three_zones().unwrap();
+    let mut agent = Agent::start_on(&bed).unwrap();
+    let (shop, port) = (bed.workload("shop"), 32_100);
+    let manifest = |node: &str| {
+        let backends: Vec<_> = shop
+            .sockets(8080)
+            .iter()
+            .map(|socket| json!({ "address": socket.ip().to_string(), "port": 8080, "node": node }))
+            .collect();
+        let frontend = json!({ "address": vips(1)[0].to_string(), "port": WEB, "protocol": "TCP", "kind": "LOAD_BALANCER" });
+        Manifest::hosts(&bed)
+            .with("BackendSet", json!({ "name": "web", "backends": backends }))
+            .with(
+                "Service",
+                json!({
+                    "name": "x/web:80",
+                    "frontends": [frontend],
+                    "backendSet": "web",
+                    "externalTrafficPolicy": "LOCAL",
+                    "healthCheckNodePort": port,
+                }),
+            )
+    };
+    let outside = bed.client("outside");
+    let becomes = |expected: &str| {
+        let deadline = Instant::now() + 5 * SECOND;
+        for address in bed.node().addresses().each() {
+            let ask = || status_line(SocketAddr::new(address, port)).unwrap_or_default();
+            while !outside.netns().run(ask).contains(expected) {
+                assert!(Instant::now() < deadline, "{address} does not say {expected}");
+            }
+        }
+    };
+    agent.apply(manifest(bed.node().name()).text()).unwrap().expect_success();
+    agent.restart().unwrap();
+    becomes("200 OK");
+    agent.apply(manifest("zone-b-1").text()).unwrap().expect_success();
+    becomes("503 Service Unavailable");
+}
+
+/// The first line of what an HTTP server says.
+fn status_line(server: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&server, SECOND)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod flows;
 mod get;
 mod kind;
 mod manifest;
+mod offers;
 mod output;
 mod resource;
 mod status;

@@ -14,6 +14,7 @@
 //!   who gets which list of backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
 //!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
 //!   addresses that services ask for, and [`settings`] is what an operator decides;
+//! - [`offered`] says in words what services offer;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
 
@@ -35,6 +36,7 @@ mod limits;
 mod maglev;
 mod marks;
 mod nearness;
+mod offered;
 mod offers;
 mod port_sets;
 mod ports;
@@ -57,10 +59,12 @@ pub use self::{
     explain::{Connection, Decision, explain},
     ids::Ids,
     limits::Limits,
+    offered::{Answer, Audience, Fate, Offer, Offered, Why},
     settings::{FromOutside, Settings},
     tiers::Direction,
 };
 use self::{
+    frontends::Place,
     ids::ServiceIds,
     update::{State, Update},
 };
@@ -197,6 +201,17 @@ impl Compile for Compiler {
         let (node, limits, ids) = (node.clone(), limits.clone(), ids.clone());
         let other = Self::new(node, limits).with_settings(settings.clone());
         Self { ids, ..other }.compile(world).map(drop)
+    }
+
+    fn image(&self) -> Option<&Image> {
+        let state = self.state.as_ref().filter(|_| self.before.is_none());
+        state.map(|state| state.draft.image())
+    }
+
+    fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer> {
+        let ids = self.before.as_ref().unwrap_or(&self.ids);
+        let place = Place { world, node: &self.node, settings: &self.settings };
+        offered::offers(place, image, &ids.services, service)
     }
 
     fn usage(&self) -> Vec<Usage> {

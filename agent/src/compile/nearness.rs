@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::spill::{self, Zone};
+use super::{
+    offered::Why,
+    spill::{self, Zone},
+};
 use crate::model::{ANY_KEY, Backend, Hints, Nearness, Node, Scope, Spill, Topology};
 
 /// Where this node is, and every other.
@@ -26,22 +29,32 @@ impl<'w> Location<'w> {
         topology: &Topology,
         hinted: bool,
     ) -> Vec<&'b Backend> {
+        self.choose(backends, topology, hinted).0
+    }
+
+    /// As [`Self::cluster`], with what decided.
+    pub(super) fn choose<'b>(
+        &self,
+        backends: &[&'b Backend],
+        topology: &Topology,
+        hinted: bool,
+    ) -> (Vec<&'b Backend>, Why) {
         let ready = select(backends, |backend| backend.ready);
         if ready.is_empty() {
-            return select(backends, is_last_resort);
+            return (select(backends, is_last_resort), Why::Terminating);
         }
         match topology {
             Topology::Hints(Some(nearness)) if !hinted => {
                 self.by_hints(&ready, |backend| self.computed(backend, *nearness))
             }
-            Topology::Spill(_) => ready,
+            Topology::Spill(spill) => (ready, Why::Spill(spill.factor)),
             Topology::Hints(_) => self.by_hints(&ready, |backend| backend.hints.clone()),
             Topology::Keys(keys) => self.by_keys(&ready, keys),
             Topology::Scopes(scopes) => scopes
                 .iter()
-                .map(|scope| select(&ready, |backend| self.within(*scope, backend)))
-                .find(|near| !near.is_empty())
-                .unwrap_or_default(),
+                .map(|scope| (select(&ready, |it| self.within(*scope, it)), Why::Scope(*scope)))
+                .find(|(near, _)| !near.is_empty())
+                .unwrap_or((Vec::new(), Why::Exhausted)),
         }
     }
 
@@ -96,7 +109,7 @@ impl<'w> Location<'w> {
         &self,
         ready: &[&'b Backend],
         hints: impl Fn(&Backend) -> Hints,
-    ) -> Vec<&'b Backend> {
+    ) -> (Vec<&'b Backend>, Why) {
         let hints: Vec<Hints> = ready.iter().map(|backend| hints(backend)).collect();
         let named = |names: fn(&Hints) -> &Vec<String>, here: &str| -> Option<Vec<&'b Backend>> {
             let complete = hints.iter().all(|hint| !names(hint).is_empty());
@@ -105,9 +118,13 @@ impl<'w> Location<'w> {
             let near: Vec<_> = near.map(|(backend, _)| *backend).collect();
             (complete && !near.is_empty()).then_some(near)
         };
-        named(|hints| &hints.nodes, self.node)
-            .or_else(|| named(|hints| &hints.zones, self.zone(self.node)))
-            .unwrap_or_else(|| ready.to_vec())
+        let of_node = named(|hints| &hints.nodes, self.node).map(|near| (near, Why::SameNode));
+        of_node
+            .or_else(|| {
+                let near = named(|hints| &hints.zones, self.zone(self.node))?;
+                Some((near, Why::SameZone))
+            })
+            .unwrap_or_else(|| (ready.to_vec(), Why::Everywhere))
     }
 
     /// What the cluster's controller would say (`trafficdist` of Kubernetes' endpoint slices).
@@ -125,25 +142,27 @@ impl<'w> Location<'w> {
     }
 
     /// Topology keys as Kubernetes 1.17 had them (`FilterTopologyEndpoint`).
-    fn by_keys<'b>(&self, ready: &[&'b Backend], keys: &[String]) -> Vec<&'b Backend> {
-        let Some(last) = keys.last() else { return ready.to_vec() };
+    fn by_keys<'b>(&self, ready: &[&'b Backend], keys: &[String]) -> (Vec<&'b Backend>, Why) {
+        let everywhere = || (ready.to_vec(), Why::Everywhere);
+        let nowhere = || (Vec::new(), Why::Exhausted);
+        let Some(last) = keys.last() else { return everywhere() };
         let labels = |node: &str| self.nodes.get(node).map(|node| &node.labels);
         let Some(here) = labels(self.node).filter(|labels| !labels.is_empty()) else {
-            return if last == ANY_KEY { ready.to_vec() } else { Vec::new() };
+            return if last == ANY_KEY { everywhere() } else { nowhere() };
         };
         for key in keys {
             if key == ANY_KEY {
-                return ready.to_vec();
+                return everywhere();
             }
             let Some(value) = here.get(key) else { continue };
             let near = select(ready, |backend| {
                 labels(&backend.node).and_then(|labels| labels.get(key)) == Some(value)
             });
             if !near.is_empty() {
-                return near;
+                return (near, Why::Label(key.clone()));
             }
         }
-        Vec::new()
+        nowhere()
     }
 
     fn within(&self, scope: Scope, backend: &Backend) -> bool {
@@ -155,7 +174,7 @@ impl<'w> Location<'w> {
         }
     }
 
-    fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
+    pub(super) fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
         if backend.zone.is_empty() { self.zone(&backend.node) } else { &backend.zone }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn write(
     Ok(write_backends(image, &variants, ids))
 }
 
-fn variants(world: &World) -> Vec<Variant<'_>> {
+pub(super) fn variants(world: &World) -> Vec<Variant<'_>> {
     let mut variants = Vec::new();
     for service in world.services.values() {
         let set = world.backend_sets.get(&service.backend_set);

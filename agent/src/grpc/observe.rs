@@ -6,7 +6,7 @@ use proto::v1::{self, observe_server::Observe};
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status};
 
-use super::key;
+use super::{key, offers};
 use crate::{
     dataplane::{Attachment, Counter, Fill, Flow},
     source_problem::SourceProblem,
@@ -32,6 +32,17 @@ impl Observe for Service {
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         Ok(Response::new(status(self.handle.status().await?)))
+    }
+
+    type ListOffersStream = Iter<std::vec::IntoIter<Result<v1::ListOffersResponse, Status>>>;
+
+    async fn list_offers(
+        &self,
+        request: Request<v1::ListOffersRequest>,
+    ) -> Result<Response<Self::ListOffersStream>, Status> {
+        let (offers, zone) = self.handle.offers(request.into_inner().service).await?;
+        let pages: Vec<_> = offers::pages(offers, &zone).into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(pages)))
     }
 
     async fn list_flows(

@@ -38,6 +38,9 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
     let external_policy = policy(&mut problems, "external_traffic_policy", external);
+    let port = message.health_check_node_port;
+    let health_check_port =
+        (port != 0).then(|| problems.port("health_check_node_port", port)).flatten();
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -46,6 +49,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         internal_policy,
         external_policy,
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
+        health_check_port,
     };
     problems.finish(Some(service))
 }
@@ -58,6 +62,7 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         internal_traffic_policy: policy_to_proto(service.internal_policy).into(),
         external_traffic_policy: policy_to_proto(service.external_policy).into(),
         source_ranges: texts(&service.source_ranges),
+        health_check_node_port: service.health_check_port.map_or(0, u32::from),
         ..v1::Service::default()
     };
     match &service.topology {

@@ -140,6 +140,7 @@ impl Balancing {
                 internal_policy: service.policies.internal,
                 external_policy: service.policies.external,
                 source_ranges: service.source_ranges.clone(),
+                health_check_port: service.health_check_port,
             }));
         }
         balanced

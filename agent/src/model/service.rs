@@ -129,6 +129,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Who may use load-balancer frontends; none is everybody.
     pub source_ranges: Vec<Prefix>,
+    /// Where load balancers ask a node over HTTP whether it has backends of its own.
+    pub health_check_port: Option<u16>,
 }
 
 /// A real server.

@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
 };
 
 pub use saver::Saver;
@@ -20,7 +21,7 @@ pub use socket::SocketError;
 use crate::{
     compile::Compiler,
     config::{Config, ConfigError},
-    grpc,
+    grpc, health_checks,
     kubernetes::Options,
     loader::{Kernel, LoadError},
     manifests,
@@ -91,10 +92,15 @@ async fn serve(
     mut stop: Stop,
 ) -> Result<(), RuntimeError> {
     let listener = UnixListener::from_std(listener)?;
+    // Kept until the end, so that health checks are answered until then.
+    let (ending, stopping) = watch::channel(false);
+    let end = ending.clone();
+    tokio::spawn(health_checks::run(handle.clone(), stopping));
     tracing::info!("serving");
     notify(NotifyState::Ready);
     grpc::serve(listener, handle, grpc::Options::default(), async move {
         stop.wait().await;
+        end.send_replace(true);
         tracing::info!("stopping; the datapath stays");
         notify(NotifyState::Stopping);
     })

@@ -345,6 +345,7 @@ fn any_service() -> impl Strategy<Value = Service> {
             internal_policy,
             external_policy,
             source_ranges,
+            health_check_port: None,
         },
     )
 }

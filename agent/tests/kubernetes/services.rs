@@ -126,6 +126,24 @@ fn zone_spill_takes_the_place_of_traffic_distribution() {
 }
 
 #[test]
+fn local_load_balancers_have_a_port_for_health_checks() {
+    for (spec, port) in [
+        ("type: LoadBalancer, externalTrafficPolicy: Local", Some("31000")),
+        ("type: LoadBalancer, externalTrafficPolicy: Cluster", None),
+        ("type: LoadBalancer", None),
+        ("type: NodePort, externalTrafficPolicy: Local", None),
+    ] {
+        let spec = format!(
+            "{spec}, clusterIP: 10.96.0.1, ports: [{{port: 80}}], healthCheckNodePort: 31000"
+        );
+        let outcome = translated(&object("", &spec, ""));
+        assert_eq!(outcome.problems, [], "{spec}");
+        let line = &lines(&outcome)[1];
+        assert_eq!(line.split_once(" checked at ").map(|(_, port)| port), port, "{spec}");
+    }
+}
+
+#[test]
 fn a_service_that_cannot_be_used_keeps_its_last_form() {
     for (metadata, spec, field) in [
         ("", "clusterIP: ten, ports: [{port: 80}]", "spec.clusterIPs[0]"),
@@ -142,6 +160,12 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
             "",
             "clusterIP: 10.96.0.1, loadBalancerSourceRanges: [10.0.0.1], ports: [{port: 80}]",
             "spec.loadBalancerSourceRanges[0]",
+        ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, type: LoadBalancer, externalTrafficPolicy: Local, \
+             healthCheckNodePort: 70000, ports: [{port: 80}]",
+            "spec.healthCheckNodePort",
         ),
         (
             "",

@@ -62,6 +62,7 @@ fn world() -> World {
             internal_policy: TrafficPolicy::Cluster,
             external_policy,
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
+            health_check_port: None,
         })
     };
     let mut world = Worlds::with([
