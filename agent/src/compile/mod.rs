@@ -51,7 +51,10 @@ mod subjects;
 mod tiers;
 mod update;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -212,6 +215,12 @@ impl Compile for Compiler {
         let ids = self.before.as_ref().unwrap_or(&self.ids);
         let place = Place { world, node: &self.node, settings: &self.settings };
         offered::offers(place, image, &ids.services, service)
+    }
+
+    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String> {
+        let ids = self.before.as_ref().unwrap_or(&self.ids);
+        let wanted = ids.services.services.iter().filter(|(_, number)| numbers.contains(number));
+        wanted.map(|((name, ..), number)| (number, name.clone())).collect()
     }
 
     fn usage(&self) -> Vec<Usage> {
