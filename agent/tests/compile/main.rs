@@ -12,5 +12,6 @@ mod naive;
 mod offers;
 mod oracle;
 mod services;
+mod sockets;
 mod verdicts;
 mod world;
