@@ -100,8 +100,10 @@ pub struct Fill {
 /// An attached program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
+    /// Of `cgroup`, the cgroup's path.
     pub interface: String,
-    /// `xdp-native`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    /// `xdp-native`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`,
+    /// `cgroup`.
     pub hook: &'static str,
 }
 

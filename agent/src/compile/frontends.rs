@@ -1,6 +1,6 @@
 //! Frontends: service addresses and the records that they lead to.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use abi::frontend::FrontendKey;
 
@@ -29,8 +29,8 @@ pub(super) struct Place<'p> {
 /// Writes the frontends of all services.
 ///
 /// A node port is at every address of this node that the settings leave, and for the node's own
-/// processes at 127.0.0.1, as with kube-proxy. What has the same address, port and protocol
-/// without being a node port comes before it.
+/// processes at 127.0.0.1, as with kube-proxy, and at ::1. What has the same address, port and
+/// protocol without being a node port comes before it.
 pub(super) fn write(
     image: &mut Image,
     scene: &Scene<'_>,
@@ -46,9 +46,11 @@ pub(super) fn write(
             let family = Family::of(frontend.address);
             let role = Role::of(frontend, service);
             let id = ids.services.id(&(service.name.clone(), family, role));
-            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let loopback = Some(loopback)
-                .filter(|it| node_ports && family == Family::V4 && settings.has_node_ports(*it));
+            let loopback = match family {
+                Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            };
+            let loopback = Some(loopback).filter(|it| node_ports && settings.has_node_ports(*it));
             for address in addresses(place, frontend).into_iter().chain(loopback) {
                 image.frontends.insert(key(address, frontend), id);
             }

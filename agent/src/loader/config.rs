@@ -16,6 +16,9 @@ pub struct KernelConfig {
     pub bpffs: PathBuf,
     /// Interfaces that lead out of the node. One that is absent is attached when it appears.
     pub uplinks: Vec<String>,
+    /// The cgroup (v2) whose processes reach services if they are in the agent's network
+    /// namespace; empty for none.
+    pub cgroup: PathBuf,
     /// Generic XDP, for drivers without native support: correct, but slow.
     pub xdp_generic: bool,
     /// clsact filters also where the kernel has tcx links.
@@ -61,6 +64,7 @@ impl Default for KernelConfig {
         Self {
             bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
             uplinks: Vec::new(),
+            cgroup: PathBuf::from("/sys/fs/cgroup"),
             xdp_generic: false,
             clsact: false,
             log: false,
@@ -91,8 +95,10 @@ pub struct TableSizes {
     pub addresses6: u32,
     pub prefixes6: u32,
     pub frontends: u32,
-    /// Not sided.
+    /// Not sided, as the next.
     pub next_hops: u32,
+    /// Sockets of the node's own processes whose peers are remembered.
+    pub peers: u32,
 }
 
 impl Default for TableSizes {
@@ -111,6 +117,7 @@ impl Default for TableSizes {
             prefixes6: 16_384,
             frontends: 65_536,
             next_hops: 65_536,
+            peers: 65_536,
         }
     }
 }

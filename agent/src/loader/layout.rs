@@ -12,6 +12,7 @@ use abi::{
     next_hop::{NEXT_HOPS_MAP, NextHop},
     port::{PORTS_MAP, Port},
     reason::{COUNTERS, COUNTERS_MAP},
+    socket::{PEERS_MAP, Peer, PeerKey},
     table::{Block, Table},
 };
 use libbpf_rs::{MapCore, MapHandle, MapType, libbpf_sys};
@@ -61,6 +62,12 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
         value_size: keyed.value_size() as u32,
         max_entries: 2 * entries(config, keyed),
     }));
+    shapes.push(Shape {
+        name: PEERS_MAP,
+        key_size: size_of::<PeerKey>() as u32,
+        value_size: size_of::<Peer>() as u32,
+        max_entries: config.tables.peers,
+    });
     shapes
 }
 

@@ -218,6 +218,7 @@ const fn program(hook: Hook) -> &'static str {
         Hook::UplinkEgress => "uplink_egress",
         Hook::WorkloadIngress => "workload_ingress",
         Hook::WorkloadEgress => "workload_egress",
+        Hook::Socket => panic!("no packets come by sockets"),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod next_hop;
 pub mod port;
 pub mod reason;
 pub mod record;
+pub mod socket;
 pub mod table;
 pub mod tail;
 

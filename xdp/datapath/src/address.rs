@@ -31,6 +31,8 @@ pub trait Address: Copy + Eq + 'static {
     type Entry<W: 'static>: AsRef<[W]> + 'static;
 
     const V6: bool;
+    /// The host's own; IPv4 has more of them.
+    const LOOPBACK: Self;
     /// Words that a pair of addresses takes in a flow entry.
     const PAIR: usize;
 
@@ -123,6 +125,7 @@ impl Address for V4 {
     type Entry<W: 'static> = [W; WORDS4];
 
     const V6: bool = false;
+    const LOOPBACK: Self = Self::new([127, 0, 0, 1]);
     const PAIR: usize = 1;
 
     #[inline(always)]
@@ -244,6 +247,7 @@ impl Address for V6 {
     type Entry<W: 'static> = [W; WORDS6];
 
     const V6: bool = true;
+    const LOOPBACK: Self = Self([0, 1_u64.to_be()]);
     const PAIR: usize = 4;
 
     #[inline(always)]
@@ -364,7 +368,7 @@ impl Address for V6 {
 
     #[inline(always)]
     fn is_loopback(self) -> bool {
-        self.0 == [0, 1_u64.to_be()]
+        self == Self::LOOPBACK
     }
 
     #[inline(always)]
