@@ -128,6 +128,7 @@ fn add_service(
         internal_policy: TrafficPolicy::Cluster,
         external_policy: policy,
         source_ranges: Vec::new(),
+        affinity: None,
         name,
     }));
 }

@@ -104,6 +104,7 @@ mod tests {
             internal_policy,
             external_policy,
             source_ranges: Vec::new(),
+            affinity: None,
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     frontends,
     ids::{Exhausted, QUARANTINE, ServiceIds, ServiceKey},
     limits::{Limits, within},
-    offers,
+    offers::{self, Eligible},
     ranges::Family,
 };
 use crate::{
@@ -51,8 +51,8 @@ pub(super) fn write(
     let variants = variants(scene.world);
     assign_ids(scene, &variants, ids, now)?;
     frontends::write(image, scene, ids)?;
-    offers::write(image, scene, &variants, ids)?;
-    Ok(write_backends(image, &variants, ids))
+    let eligible = offers::write(image, scene, &variants, ids)?;
+    Ok(write_backends(image, &variants, ids, &eligible))
 }
 
 fn variants(world: &World) -> Vec<Variant<'_>> {
@@ -130,14 +130,19 @@ fn assign_ids(
     Ok(())
 }
 
-fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &ServiceIds) -> BTreeSet<u32> {
+fn write_backends(
+    image: &mut Image,
+    variants: &[Variant<'_>],
+    ids: &ServiceIds,
+    eligible: &Eligible,
+) -> BTreeSet<u32> {
     image.next_hops = ids.next_hops.iter().map(|(address, id)| (id, *address)).collect();
     let mut serving = BTreeSet::new();
     for variant in variants {
         for backend in &variant.backends {
             let id = ids.backends.id(&variant.backend_key(backend.address));
             let address = backend.address.ip();
-            let mut flags = 0;
+            let (affinity, mut flags) = eligible.get(&id).copied().unwrap_or_default();
             if backend.serving || backend.ready {
                 flags |= BackendRecord::SERVING;
                 serving.insert(id);
@@ -147,6 +152,7 @@ fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &ServiceIds)
                 port: backend.address.port().to_be_bytes(),
                 flags,
                 next_hop: ids.next_hops.get(&address).unwrap_or(0),
+                affinity,
                 ..BackendRecord::default()
             };
             image.set_record(Table::Backends, id, &record);

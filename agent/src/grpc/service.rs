@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+        Affinity, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology,
+        TrafficPolicy,
     },
     refusal::Refusal,
 };
@@ -38,6 +39,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
     let external_policy = policy(&mut problems, "external_traffic_policy", external);
+    let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -46,6 +48,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         internal_policy,
         external_policy,
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
+        affinity,
     };
     problems.finish(Some(service))
 }
@@ -58,6 +61,9 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         internal_traffic_policy: policy_to_proto(service.internal_policy).into(),
         external_traffic_policy: policy_to_proto(service.external_policy).into(),
         source_ranges: texts(&service.source_ranges),
+        client_affinity: service
+            .affinity
+            .map(|Affinity { timeout }| v1::ClientAffinity { timeout_seconds: timeout }),
         ..v1::Service::default()
     };
     match &service.topology {
@@ -120,6 +126,18 @@ fn topology(
         (false, true) => Topology::Keys(keys),
         (true, true) => Topology::Hints(nearness),
     }
+}
+
+fn affinity(problems: &mut Problems, message: &v1::ClientAffinity) -> Affinity {
+    let timeout = match message.timeout_seconds {
+        0 => Affinity::TIMEOUT,
+        seconds => seconds,
+    };
+    if !Affinity::TIMEOUTS.contains(&timeout) {
+        let field = "client_affinity.timeout_seconds";
+        problems.add(field, format!("{timeout} is not within 1 and 86400"));
+    }
+    Affinity { timeout }
 }
 
 fn policy(problems: &mut Problems, field: &str, number: i32) -> TrafficPolicy {

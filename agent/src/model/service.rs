@@ -123,6 +123,23 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Who may use load-balancer frontends; none is everybody.
     pub source_ranges: Vec<Prefix>,
+    /// Whether clients stay with a backend.
+    pub affinity: Option<Affinity>,
+}
+
+/// Every client address keeps its backend from one connection to the next, at whatever frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affinity {
+    /// Seconds after a client's last new connection until its backend is forgotten; one of
+    /// [`Self::TIMEOUTS`].
+    pub timeout: u32,
+}
+
+impl Affinity {
+    /// Kubernetes' default: three hours.
+    pub const TIMEOUT: u32 = 10_800;
+    /// Up to a day, as in Kubernetes.
+    pub const TIMEOUTS: RangeInclusive<u32> = 1..=86_400;
 }
 
 /// A real server.

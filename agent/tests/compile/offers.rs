@@ -11,12 +11,12 @@ use abi::{
     record::{Backend as Record, Range},
     table::Table,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     image::Image,
     model::{
-        Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
-        Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+        Affinity, Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix,
+        Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -269,15 +269,19 @@ fn any_service() -> impl Strategy<Value = Service> {
     });
     let frontends = proptest::sample::subsequence(frontends.to_vec(), 1..=8);
     let ranges = vec(any_range(), 0..4);
-    (frontends, any_topology(), any_policy(), any_policy(), ranges).prop_map(
-        |(frontends, topology, internal_policy, external_policy, source_ranges)| Service {
-            name: String::new(),
-            frontends,
-            backend_set: String::new(),
-            topology,
-            internal_policy,
-            external_policy,
-            source_ranges,
+    let affinity = option::of((1..=86_400_u32).prop_map(|timeout| Affinity { timeout }));
+    (frontends, any_topology(), any_policy(), any_policy(), ranges, affinity).prop_map(
+        |(frontends, topology, internal_policy, external_policy, source_ranges, affinity)| {
+            Service {
+                name: String::new(),
+                frontends,
+                backend_set: String::new(),
+                topology,
+                internal_policy,
+                external_policy,
+                source_ranges,
+                affinity,
+            }
         },
     )
 }

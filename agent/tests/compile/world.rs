@@ -94,6 +94,7 @@ pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resou
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            affinity: None,
         }),
     ]
 }

@@ -117,7 +117,9 @@ fn resource(resource: &Resource) -> Vec<String> {
             let frontends: Vec<String> = it.frontends.iter().map(frontend).collect();
             let policies = format!("{:?}/{:?}", it.internal_policy, it.external_policy);
             let head = format!("service {} [{}]", it.name, frontends.join(", "));
-            vec![format!("{head} {:?} {policies} {:?}", it.topology, it.source_ranges)]
+            let affinity =
+                it.affinity.map_or_else(String::new, |it| format!(" keeps {} s", it.timeout));
+            vec![format!("{head} {:?} {policies} {:?}{affinity}", it.topology, it.source_ranges)]
         }
     }
 }

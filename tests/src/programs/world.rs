@@ -197,6 +197,7 @@ pub fn service(
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            affinity: None,
         }),
     ]
 }

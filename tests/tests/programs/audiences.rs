@@ -62,6 +62,7 @@ fn world() -> World {
             internal_policy: TrafficPolicy::Cluster,
             external_policy,
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
+            affinity: None,
         })
     };
     let mut world = Worlds::with([

@@ -9,7 +9,7 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Tuple,
+    Address, Context, Packet, Tables, Tuple, affinity,
     classify::{Ends, check_addresses},
     flow::{
         Flow, Key, Looks, Rewrite,
@@ -140,7 +140,10 @@ fn flow<A: Address, P: Packet, T: Tables>(
         PassReason::Established
     } else {
         match plan(work, context)? {
-            Plan::Open => open(context, work)?,
+            Plan::Open => {
+                open(context, work)?;
+                affinity::remember(context, work);
+            }
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
                 reject::answer(packet, work)?;

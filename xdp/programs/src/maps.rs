@@ -4,6 +4,7 @@
 
 use abi::{
     address::Address6Key,
+    affinity::{AFFINITY_ENTRIES, Affinity, AffinityKey},
     control::Control,
     flow::{Bucket, FlowStats, WORDS4, WORDS6},
     frontend::FrontendKey,
@@ -14,7 +15,7 @@ use abi::{
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray},
     macros::btf_map,
 };
 use datapath::{Address, V4, V6, Work};
@@ -71,6 +72,10 @@ pub static FLOWS6: Array<Bucket<WORDS6>, 65_536, MMAPABLE> = Array::new();
 pub static STATS4: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
 #[btf_map(name = "zg5_stats6")]
 pub static STATS6: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
+
+#[btf_map(name = "zg5_affinity")]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { AFFINITY_ENTRIES as usize }> =
+    LruHashMap::new();
 
 #[btf_map(name = "zg5_counters")]
 pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
