@@ -115,6 +115,7 @@ fn add_service(
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     };
     world.upsert(Resource::BackendSet(BackendSet {

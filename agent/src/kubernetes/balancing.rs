@@ -217,6 +217,7 @@ fn backend(endpoint: &Endpoint, port: u16, publish_not_ready: bool) -> Backend {
         ready: endpoint.ready || publish_not_ready,
         serving: endpoint.serving,
         terminating: endpoint.terminating,
+        draining: false,
         weight: 1,
     }
 }

@@ -151,13 +151,27 @@ pub struct Backend {
     /// Empty means the node's zone.
     pub zone: String,
     pub hints: Hints,
-    /// Takes new connections.
+    /// Takes new connections, unless it is draining.
     pub ready: bool,
     /// Answers, though perhaps shutting down; the last resort when nothing is ready.
     pub serving: bool,
     pub terminating: bool,
+    /// Taken out of service, whatever `ready` says.
+    pub draining: bool,
     /// Relative share of new connections, at least 1.
     pub weight: u32,
+}
+
+impl Backend {
+    /// Whether it gets new connections.
+    pub const fn is_available(&self) -> bool {
+        self.ready && !self.draining
+    }
+
+    /// Whether it gets new connections where no backend is available.
+    pub const fn is_last_resort(&self) -> bool {
+        self.serving && (self.terminating || self.draining)
+    }
 }
 
 /// Whose clients should use a backend.

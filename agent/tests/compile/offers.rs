@@ -225,16 +225,17 @@ fn any_backend() -> impl Strategy<Value = Backend> {
     let node = select(vec![HERE, HERE, "beside", "far", "lost", ""]);
     let zone = select(vec!["", "", "a", "b"]);
     let state = prop_oneof![
-        3 => Just((true, true, false)),
-        1 => (any::<bool>(), any::<bool>(), any::<bool>()),
-        2 => Just((false, true, true)),
+        3 => Just((true, true, false, false)),
+        1 => any::<(bool, bool, bool, bool)>(),
+        1 => Just((false, true, true, false)),
+        1 => Just((true, true, false, true)),
     ];
     let names = |all: Vec<&'static str>| vec(select(all), 0..2);
     let zones = prop_oneof![names(vec!["a", "b"]), vec(select(vec!["a", "b"]), 1..3)];
     let nodes = prop_oneof![3 => Just(vec![]), 2 => names(vec![HERE, "far"])];
     let hints = prop_oneof![1 => Just((vec![], vec![])), 1 => (zones, nodes)];
     (ip, node, zone, hints, state, 1..3_u32).prop_map(
-        |(ip, node, zone, (zones, nodes), (ready, serving, terminating), weight)| {
+        |(ip, node, zone, (zones, nodes), (ready, serving, terminating, draining), weight)| {
             let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
             Backend {
                 address: SocketAddr::new(address(ip), 1),
@@ -244,6 +245,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
                 ready,
                 serving,
                 terminating,
+                draining,
                 weight,
             }
         },

@@ -108,6 +108,7 @@ pub fn backend(text: &str, node: &str) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

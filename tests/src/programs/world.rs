@@ -212,6 +212,7 @@ pub fn backend(address: IpAddr, port: u16) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

@@ -231,7 +231,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Live flows may stay. Absent: flows to it are cut.
+    /// Live flows may stay. Absent: those of UDP are cut.
     pub const SERVING: u16 = 1;
     /// Has slots in the service's list of the cluster. Said only where clients' backends are
     /// remembered, as is [`Self::LOCAL`].

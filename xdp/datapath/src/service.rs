@@ -13,7 +13,7 @@ use crate::{
     classify::Ends,
     flow::{Key, entry::Target, hash::hash},
     intervals::contains,
-    tuple::Port,
+    tuple::{Port, protocol},
 };
 
 /// Where a new connection goes.
@@ -138,16 +138,19 @@ fn by_slot<A: Address, T: Tables>(
     Some((pair >> ((slot & 1) * 32)) as u32)
 }
 
-/// Whether a flow may stay on its backend.
+/// Whether a flow may stay on its backend. A backend that does not serve any more keeps its
+/// connections, whose ends tell each other when they are over; UDP's do not, and clients are to ask
+/// again.
 #[inline(always)]
 pub fn still_serves<A: Address, T: Tables>(
     tables: &Context<'_, T>,
     backend: u32,
     address: A,
     port: Port,
+    protocol: u8,
 ) -> bool {
     tables.backend(backend).is_some_and(|record| {
-        record.flags & Backend::SERVING != 0
+        (record.flags & Backend::SERVING != 0 || protocol != protocol::UDP)
             && A::from_field(&record.address) == address
             && record.port == port.0.to_ne_bytes()
     })
