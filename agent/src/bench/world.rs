@@ -115,6 +115,7 @@ fn add_service(
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     };
     world.upsert(Resource::BackendSet(BackendSet {
@@ -129,6 +130,7 @@ fn add_service(
         external_policy: policy,
         source_ranges: Vec::new(),
         health_check_port: None,
+        affinity: None,
         name,
     }));
 }

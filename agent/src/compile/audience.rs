@@ -105,6 +105,7 @@ mod tests {
             external_policy,
             source_ranges: Vec::new(),
             health_check_port: None,
+            affinity: None,
         }
     }
 

@@ -47,6 +47,9 @@ pub(super) struct ServiceIds {
     pub places: Places,
     /// Ids of the backends that live flows may stay on.
     pub serving: BTreeSet<u32>,
+    /// Of those that do not serve, but keep flows other than UDP's.
+    #[serde(default)]
+    pub idle: BTreeSet<u32>,
 }
 
 impl Ids {

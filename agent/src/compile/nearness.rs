@@ -39,9 +39,9 @@ impl<'w> Location<'w> {
         topology: &Topology,
         hinted: bool,
     ) -> (Vec<&'b Backend>, Why) {
-        let ready = select(backends, |backend| backend.ready);
+        let ready = select(backends, Backend::is_available);
         if ready.is_empty() {
-            return (select(backends, is_last_resort), Why::Terminating);
+            return (select(backends, Backend::is_last_resort), Why::Terminating);
         }
         match topology {
             Topology::Hints(Some(nearness)) if !hinted => {
@@ -69,7 +69,7 @@ impl<'w> Location<'w> {
             backends.into_iter().map(|backend| (backend, backend.weight)).collect()
         };
         let Topology::Spill(Spill { factor, clients }) = topology else { return own(backends) };
-        if !backends.iter().any(|backend| backend.ready) {
+        if !backends.iter().any(|backend| backend.is_available()) {
             return own(backends);
         }
         let mut zones: BTreeMap<&str, Zone> = BTreeMap::new();
@@ -99,8 +99,8 @@ impl<'w> Location<'w> {
     /// The backends on this node: the ready ones, else what is terminating and still serves.
     pub(super) fn local<'b>(&self, backends: &[&'b Backend]) -> Vec<&'b Backend> {
         let here = select(backends, |backend| same(self.node, &backend.node));
-        let ready = select(&here, |backend| backend.ready);
-        if ready.is_empty() { select(&here, is_last_resort) } else { ready }
+        let ready = select(&here, Backend::is_available);
+        if ready.is_empty() { select(&here, Backend::is_last_resort) } else { ready }
     }
 
     /// Kubernetes' hints (`pkg/proxy/topology.go`): they count if every backend has one, and some
@@ -192,11 +192,7 @@ const MOST_CLIENTS: u64 = u32::MAX as u64;
 
 /// Whether a backend can be used at all.
 pub(super) fn is_usable(backend: &Backend) -> bool {
-    backend.ready || is_last_resort(backend)
-}
-
-fn is_last_resort(backend: &Backend) -> bool {
-    backend.serving && backend.terminating
+    backend.is_available() || backend.is_last_resort()
 }
 
 fn select<'b>(backends: &[&'b Backend], chosen: impl Fn(&Backend) -> bool) -> Vec<&'b Backend> {
@@ -227,14 +223,14 @@ mod tests {
         (name.into(), node)
     }
 
-    /// `byte@node[/zone]`, then `!` not ready, `~` terminating but serving; after a blank, hints
+    /// `byte@node[/zone]`, then `!` not ready, `~` terminating but serving, `%` draining; after a blank, hints
     /// for zones and, with a `.` before them, for nodes.
     fn backend(text: &str) -> Backend {
         let mut words = text.split(' ');
         let text = words.next().unwrap();
         let (nodes, zones): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('.'));
         let names = |names: Vec<&str>| names.into_iter().map(|it| it.replace('.', "")).collect();
-        let (place, state) = text.split_at(text.find(['!', '~']).unwrap_or(text.len()));
+        let (place, state) = text.split_at(text.find(['!', '~', '%']).unwrap_or(text.len()));
         let (last_byte, place) = place.split_once('@').unwrap();
         let (node, zone) = place.split_once('/').unwrap_or((place, ""));
         Backend {
@@ -242,9 +238,10 @@ mod tests {
             node: node.into(),
             zone: zone.into(),
             hints: Hints { zones: names(zones), nodes: names(nodes) },
-            ready: state.is_empty(),
+            ready: matches!(state, "" | "%"),
             serving: state != "!",
             terminating: state == "~",
+            draining: state == "%",
             weight: 1,
         }
     }
@@ -297,6 +294,14 @@ mod tests {
                 "here",
                 &[Zone],
                 &["1@far~", "2@here!", "3@here~"],
+                &[1, 3],
+            ),
+            ("draining beside ready", "here", &[Zone, Any], &["1@here%", "2@far"], &[2]),
+            (
+                "draining as last resort",
+                "here",
+                &[Zone],
+                &["1@far%", "2@here!", "3@here~"],
                 &[1, 3],
             ),
             ("nothing", "here", &[Any], &["1@here!"], &[]),
@@ -388,6 +393,7 @@ mod tests {
             ("ready here", &["1@here b", "2@far a", "3@here"], &[1, 3]),
             ("ready before terminating", &["1@here~", "2@here"], &[2]),
             ("terminating here", &["1@here~", "2@far", "3@here!"], &[1]),
+            ("draining here", &["1@here%", "2@far", "3@here!"], &[1]),
             ("nobody here", &["1@far", "2@"], &[]),
         ];
         for (name, backends, expected) in rows {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use abi::{
-    record::{Range, Service as ServiceRecord},
+    record::{Backend as BackendRecord, Range, Service as ServiceRecord},
     table::Table,
 };
 
@@ -17,7 +17,11 @@ use super::{
     services::{Scene, Variant, backend_set},
     settings::FromOutside,
 };
-use crate::{image::Image, model::Topology, refusal::Refusal};
+use crate::{
+    image::Image,
+    model::{Affinity, Topology},
+    refusal::Refusal,
+};
 
 /// Backends as slots are dealt to them.
 #[derive(PartialEq, Eq)]
@@ -35,21 +39,34 @@ struct Dealt {
     any: bool,
 }
 
+/// What clients may be remembered to have, by backend id: the service's number, and marks for the
+/// lists that the backend is in.
+pub(super) type Eligible = BTreeMap<u32, (u32, u16)>;
+
 /// Writes the records of all services, the slots and the intervals.
 pub(super) fn write(
     image: &mut Image,
     scene: &Scene<'_>,
     variants: &[Variant<'_>],
     ids: &mut ServiceIds,
-) -> Result<(), Vec<Refusal>> {
+) -> Result<Eligible, Vec<Refusal>> {
     let location = Location::new(scene.node, &scene.world.nodes);
     let all: Vec<Dealt> = variants.iter().map(|variant| deal(variant, &location, ids)).collect();
     place(scene, variants, &all, ids)?;
 
     let mut intervals = Intervals::new(scene);
+    let mut eligible = Eligible::new();
     for (variant, dealt) in variants.iter().zip(&all) {
+        let affinity = affinity(variant, ids);
         for (list, number) in &dealt.places {
             write_slots(image, variant, &dealt.lists[list], *number, ids);
+            if let Some((service, _)) = affinity {
+                for (address, _) in &dealt.lists[list].backends {
+                    let backend = ids.backends.id(&variant.backend_key(*address));
+                    let (_, marks) = eligible.entry(backend).or_insert((service, 0));
+                    *marks |= mark(*number);
+                }
+            }
         }
         for role in &variant.roles {
             let shares = role.shares(variant.service);
@@ -67,10 +84,21 @@ pub(super) fn write(
                 record.flags = ServiceRecord::GUARDED;
                 record.sources = intervals.sources(variant.service, variant.family);
             }
+            if let Some((service, Affinity { timeout })) = affinity {
+                (record.affinity, record.affinity_timeout) = (service, timeout);
+            }
             image.set_record(Table::Services, ids.services.id(&variant.key(*role)), &record);
         }
     }
-    intervals.write(image)
+    intervals.write(image)?;
+    Ok(eligible)
+}
+
+/// The number under which a service remembers clients, if it does: the lowest of its records, so
+/// that all of them share it, and one that is added later does so too.
+fn affinity(variant: &Variant<'_>, ids: &ServiceIds) -> Option<(u32, Affinity)> {
+    let numbers = variant.roles.iter().map(|role| ids.services.id(&variant.key(*role)));
+    numbers.min().zip(variant.service.affinity)
 }
 
 /// Chooses the backends of each list that somebody uses.
@@ -114,7 +142,7 @@ fn deal(variant: &Variant<'_>, location: &Location<'_>, ids: &ServiceIds) -> Dea
         let same = dealt.lists.iter().find(|(_, other)| **other == weighted);
         let number = match same {
             Some((other, _)) => dealt.places[other],
-            None => first << 1 | list as u32,
+            None => first << 1 | u32::from(list == List::Local),
         };
         dealt.places.insert(list, number);
         dealt.lists.insert(list, weighted);
@@ -122,16 +150,24 @@ fn deal(variant: &Variant<'_>, location: &Location<'_>, ids: &ServiceIds) -> Dea
     dealt
 }
 
+/// How backends are marked that have slots under a number.
+fn mark(number: u32) -> u16 {
+    if number & 1 == 0 { BackendRecord::CLUSTER } else { BackendRecord::LOCAL }
+}
+
 /// The word of one audience. The cluster list is empty with usable backends only where topology
 /// keys or scopes are exhausted, which is refused like having none.
 fn range(dealt: &Dealt, Share { list, snat }: Share, ids: &ServiceIds) -> Range {
-    let place = dealt.places.get(&list).and_then(|number| ids.places.get(*number));
-    match (place, list) {
-        (Some((start, size)), _) if snat => Range::slots(start, size).with_snat(),
-        (Some((start, size)), _) => Range::slots(start, size),
-        (None, List::Local) if dealt.any => Range::DROP,
-        (None, _) => Range::REJECT,
-    }
+    let place = dealt.places.get(&list).and_then(|it| Some((*it, ids.places.get(*it)?)));
+    let range = match (place, list) {
+        (Some((number, (start, size))), _) => {
+            let range = Range::slots(start, size);
+            if mark(number) == BackendRecord::LOCAL { range.of_local() } else { range }
+        }
+        (None, List::Local) if dealt.any => return Range::DROP,
+        (None, _) => return Range::REJECT,
+    };
+    if snat { range.with_snat() } else { range }
 }
 
 fn write_slots(

@@ -12,7 +12,7 @@ use super::{
     frontends,
     ids::{Exhausted, QUARANTINE, ServiceIds, ServiceKey},
     limits::{Limits, within},
-    offers,
+    offers::{self, Eligible},
     ranges::Family,
     settings::Settings,
 };
@@ -43,18 +43,22 @@ pub(super) struct Scene<'s> {
     pub here: &'s BTreeSet<IpAddr>,
 }
 
-/// Writes the service tables. Gives the ids of the backends that live flows may stay on.
+/// Writes the service tables. Says whether some live flow may not stay on its backend.
 pub(super) fn write(
     image: &mut Image,
     scene: &Scene<'_>,
     ids: &mut ServiceIds,
     now: u64,
-) -> Result<BTreeSet<u32>, Vec<Refusal>> {
+) -> Result<bool, Vec<Refusal>> {
     let variants = variants(scene.world);
     assign_ids(scene, &variants, ids, now)?;
     frontends::write(image, scene, ids)?;
-    offers::write(image, scene, &variants, ids)?;
-    Ok(write_backends(image, &variants, ids))
+    let eligible = offers::write(image, scene, &variants, ids)?;
+    let (serving, idle) = write_backends(image, &variants, ids, &eligible);
+    let lost = !ids.serving.is_subset(&serving)
+        || ids.idle.iter().any(|id| !serving.contains(id) && !idle.contains(id));
+    (ids.serving, ids.idle) = (serving, idle);
+    Ok(lost)
 }
 
 pub(super) fn variants(world: &World) -> Vec<Variant<'_>> {
@@ -132,29 +136,38 @@ fn assign_ids(
     Ok(())
 }
 
-fn write_backends(image: &mut Image, variants: &[Variant<'_>], ids: &ServiceIds) -> BTreeSet<u32> {
+/// Gives the ids of the backends that serve, and of the others.
+fn write_backends(
+    image: &mut Image,
+    variants: &[Variant<'_>],
+    ids: &ServiceIds,
+    eligible: &Eligible,
+) -> (BTreeSet<u32>, BTreeSet<u32>) {
     image.next_hops = ids.next_hops.iter().map(|(address, id)| (id, *address)).collect();
-    let mut serving = BTreeSet::new();
+    let (mut serving, mut idle) = (BTreeSet::new(), BTreeSet::new());
     for variant in variants {
         for backend in &variant.backends {
             let id = ids.backends.id(&variant.backend_key(backend.address));
             let address = backend.address.ip();
-            let mut flags = 0;
+            let (affinity, mut flags) = eligible.get(&id).copied().unwrap_or_default();
             if backend.serving || backend.ready {
                 flags |= BackendRecord::SERVING;
                 serving.insert(id);
+            } else {
+                idle.insert(id);
             }
             let record = BackendRecord {
                 address: octets(address),
                 port: backend.address.port().to_be_bytes(),
                 flags,
                 next_hop: ids.next_hops.get(&address).unwrap_or(0),
+                affinity,
                 ..BackendRecord::default()
             };
             image.set_record(Table::Backends, id, &record);
         }
     }
-    serving
+    (serving, idle)
 }
 
 pub(super) fn backend_set(world: &World, service: &str) -> Key {

@@ -165,21 +165,19 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Says whether some backend serves no more.
+    /// Says whether some live flow may not stay on its backend.
     fn write_services(&self, state: &mut State, ids: &mut Ids) -> Result<bool, Vec<Refusal>> {
         let (mut image, now) = (Image::default(), ids.local.compilations);
         let known = Arc::make_mut(&mut ids.services);
         let Self { limits, settings, world, node, .. } = *self;
         let here = &self.addresses_here(state);
         let scene = services::Scene { limits, settings, world, node, here };
-        let serving = services::write(&mut image, &scene, known, now)?;
+        let lost = services::write(&mut image, &scene, known, now)?;
         for table in [Table::Services, Table::Backends, Table::Slots, Table::Intervals] {
             state.draft.set_table(table, &image);
         }
         state.draft.set_frontends(&image.frontends);
         state.draft.set_next_hops(&image.next_hops);
-        let lost = !known.serving.is_subset(&serving);
-        known.serving = serving;
         Ok(lost)
     }
 

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+        Affinity, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology,
+        TrafficPolicy,
     },
     refusal::Refusal,
 };
@@ -41,6 +42,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let port = message.health_check_node_port;
     let health_check_port =
         (port != 0).then(|| problems.port("health_check_node_port", port)).flatten();
+    let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -50,6 +52,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         external_policy,
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
         health_check_port,
+        affinity,
     };
     problems.finish(Some(service))
 }
@@ -63,6 +66,9 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         external_traffic_policy: policy_to_proto(service.external_policy).into(),
         source_ranges: texts(&service.source_ranges),
         health_check_node_port: service.health_check_port.map_or(0, u32::from),
+        client_affinity: service
+            .affinity
+            .map(|Affinity { timeout }| v1::ClientAffinity { timeout_seconds: timeout }),
         ..v1::Service::default()
     };
     match &service.topology {
@@ -129,6 +135,18 @@ fn topology(
         (false, true) => Topology::Keys(keys),
         (true, true) => Topology::Hints(nearness),
     }
+}
+
+fn affinity(problems: &mut Problems, message: &v1::ClientAffinity) -> Affinity {
+    let timeout = match message.timeout_seconds {
+        0 => Affinity::TIMEOUT,
+        seconds => seconds,
+    };
+    if !Affinity::TIMEOUTS.contains(&timeout) {
+        let field = "client_affinity.timeout_seconds";
+        problems.add(field, format!("{timeout} is not within 1 and 86400"));
+    }
+    Affinity { timeout }
 }
 
 fn policy(problems: &mut Problems, field: &str, number: i32) -> TrafficPolicy {

@@ -141,6 +141,7 @@ impl Balancing {
                 external_policy: service.policies.external,
                 source_ranges: service.source_ranges.clone(),
                 health_check_port: service.health_check_port,
+                affinity: service.policies.affinity,
             }));
         }
         balanced
@@ -222,6 +223,7 @@ fn backend(endpoint: &Endpoint, port: u16, publish_not_ready: bool) -> Backend {
         ready: endpoint.ready || publish_not_ready,
         serving: endpoint.serving,
         terminating: endpoint.terminating,
+        draining: false,
         weight: 1,
     }
 }

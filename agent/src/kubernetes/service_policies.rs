@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ServiceSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{nodes::decimal, problem::Findings};
-use crate::model::{Nearness, Spill, Topology, TrafficPolicy};
+use crate::model::{Affinity, Nearness, Spill, Topology, TrafficPolicy};
 
 /// How the endpoints of a service are chosen among.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(super) struct Policies {
     pub topology: Topology,
     pub internal: TrafficPolicy,
     pub external: TrafficPolicy,
+    pub affinity: Option<Affinity>,
 }
 
 impl Policies {
@@ -42,10 +43,7 @@ impl Policies {
                 None
             }
         };
-        match spec.session_affinity.as_deref() {
-            None | Some("" | "None") => {}
-            Some(_) => findings.ignore("spec.sessionAffinity", "there is no session affinity yet"),
-        }
+        let affinity = affinity(spec, findings);
         if !keys.is_empty() && external == Some(TrafficPolicy::Local) {
             let reason = "cannot be combined with externalTrafficPolicy: Local";
             return findings.refuse(format!("metadata.annotations[{TOPOLOGY_KEYS}]"), reason);
@@ -73,7 +71,7 @@ impl Policies {
             None if keys.is_empty() => Topology::Hints(nearness),
             None => Topology::Keys(keys),
         };
-        Some(Self { topology, internal: internal?, external: external? })
+        Some(Self { topology, internal: internal?, external: external?, affinity: affinity? })
     }
 }
 
@@ -82,6 +80,27 @@ fn policy(field: &str, text: Option<&str>, findings: &mut Findings) -> Option<Tr
         None | Some("" | "Cluster") => Some(TrafficPolicy::Cluster),
         Some("Local") => Some(TrafficPolicy::Local),
         Some(other) => findings.refuse(field, format!("{other:?} is neither Cluster nor Local")),
+    }
+}
+
+fn affinity(spec: &ServiceSpec, findings: &mut Findings) -> Option<Option<Affinity>> {
+    match spec.session_affinity.as_deref() {
+        None | Some("" | "None") => return Some(None),
+        Some("ClientIP") => {}
+        Some(other) => {
+            let reason = format!("{other:?} is neither ClientIP nor None");
+            return findings.refuse("spec.sessionAffinity", reason);
+        }
+    }
+    let config = spec.session_affinity_config.as_ref();
+    let seconds = config.and_then(|it| it.client_ip.as_ref()?.timeout_seconds);
+    let Some(seconds) = seconds else { return Some(Some(Affinity { timeout: Affinity::TIMEOUT })) };
+    match u32::try_from(seconds) {
+        Ok(timeout) if Affinity::TIMEOUTS.contains(&timeout) => Some(Some(Affinity { timeout })),
+        _ => findings.refuse(
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            format!("{seconds} is not within 1 and 86400"),
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use abi::table::Table;
+use abi::{affinity::AFFINITY_ENTRIES, table::Table};
 use serde::Deserialize;
 
 use super::{error::LoadError, port_range::Ports};
@@ -28,6 +28,8 @@ pub struct KernelConfig {
     /// Buckets of four flow entries each; a power of two.
     pub flow4_buckets: u32,
     pub flow6_buckets: u32,
+    /// Clients whose backends services remember, of all services together.
+    pub affinity_entries: u32,
     /// Source ports for what is not to show backends its clients' addresses.
     pub masquerade_ports: Ports,
     /// Where services have node ports.
@@ -70,6 +72,7 @@ impl Default for KernelConfig {
             log: false,
             flow4_buckets: 65_536,
             flow6_buckets: 65_536,
+            affinity_entries: AFFINITY_ENTRIES,
             masquerade_ports: Ports::new(61_000, 65_535),
             node_ports: Ports::new(30_000, 32_767),
             midstream: Midstream::default(),

@@ -131,6 +131,23 @@ pub struct Service {
     pub source_ranges: Vec<Prefix>,
     /// Where load balancers ask a node over HTTP whether it has backends of its own.
     pub health_check_port: Option<u16>,
+    /// Whether clients stay with a backend.
+    pub affinity: Option<Affinity>,
+}
+
+/// Every client address keeps its backend from one connection to the next, at whatever frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affinity {
+    /// Seconds after a client's last new connection until its backend is forgotten; one of
+    /// [`Self::TIMEOUTS`].
+    pub timeout: u32,
+}
+
+impl Affinity {
+    /// Kubernetes' default: three hours.
+    pub const TIMEOUT: u32 = 10_800;
+    /// Up to a day, as in Kubernetes.
+    pub const TIMEOUTS: RangeInclusive<u32> = 1..=86_400;
 }
 
 /// A real server.
@@ -142,11 +159,13 @@ pub struct Backend {
     /// Empty means the node's zone.
     pub zone: String,
     pub hints: Hints,
-    /// Takes new connections.
+    /// Takes new connections, unless it is draining.
     pub ready: bool,
     /// Answers, though perhaps shutting down; the last resort when nothing is ready.
     pub serving: bool,
     pub terminating: bool,
+    /// Taken out of service, whatever `ready` says.
+    pub draining: bool,
     /// Relative share of new connections, at least 1.
     pub weight: u32,
 }
@@ -158,6 +177,16 @@ impl Backend {
             return &self.zone;
         }
         nodes.get(&self.node).map_or("", |node| &node.zone)
+    }
+
+    /// Whether it gets new connections.
+    pub const fn is_available(&self) -> bool {
+        self.ready && !self.draining
+    }
+
+    /// Whether it gets new connections where no backend is available.
+    pub const fn is_last_resort(&self) -> bool {
+        self.serving && (self.terminating || self.draining)
     }
 }
 

@@ -81,7 +81,7 @@ impl Checked {
             let (_, addresses) = ready.entry(port).or_insert((&service.name, BTreeSet::new()));
             let set = world.backend_sets.get(&service.backend_set);
             let backends = set.into_iter().flat_map(|set| &set.backends);
-            let own = backends.filter(|backend| backend.ready && backend.node == node);
+            let own = backends.filter(|backend| backend.is_available() && backend.node == node);
             addresses.extend(own.map(|backend| backend.address.ip()));
             self.backend_sets.insert(service.backend_set.clone());
         }
@@ -118,6 +118,7 @@ mod tests {
             external_policy: TrafficPolicy::Local,
             source_ranges: Vec::new(),
             health_check_port,
+            affinity: None,
         })
     }
 
@@ -134,6 +135,7 @@ mod tests {
                 ready,
                 serving: true,
                 terminating: !ready,
+                draining: false,
                 weight: 1,
             }
         };

@@ -11,13 +11,13 @@ use abi::{
     record::{Backend as Record, Range},
     table::Table,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     compile::{FromOutside, Settings},
     image::Image,
     model::{
-        Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
-        Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+        Affinity, Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix,
+        Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -292,16 +292,17 @@ fn any_backend() -> impl Strategy<Value = Backend> {
     let node = select(vec![HERE, HERE, "beside", "far", "lost", ""]);
     let zone = select(vec!["", "", "a", "b"]);
     let state = prop_oneof![
-        3 => Just((true, true, false)),
-        1 => (any::<bool>(), any::<bool>(), any::<bool>()),
-        2 => Just((false, true, true)),
+        3 => Just((true, true, false, false)),
+        1 => any::<(bool, bool, bool, bool)>(),
+        1 => Just((false, true, true, false)),
+        1 => Just((true, true, false, true)),
     ];
     let names = |all: Vec<&'static str>| vec(select(all), 0..2);
     let zones = prop_oneof![names(vec!["a", "b"]), vec(select(vec!["a", "b"]), 1..3)];
     let nodes = prop_oneof![3 => Just(vec![]), 2 => names(vec![HERE, "far"])];
     let hints = prop_oneof![1 => Just((vec![], vec![])), 1 => (zones, nodes)];
     (ip, node, zone, hints, state, 1..3_u32).prop_map(
-        |(ip, node, zone, (zones, nodes), (ready, serving, terminating), weight)| {
+        |(ip, node, zone, (zones, nodes), (ready, serving, terminating, draining), weight)| {
             let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
             Backend {
                 address: SocketAddr::new(address(ip), 1),
@@ -311,6 +312,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
                 ready,
                 serving,
                 terminating,
+                draining,
                 weight,
             }
         },
@@ -336,16 +338,20 @@ fn any_service() -> impl Strategy<Value = Service> {
     });
     let frontends = proptest::sample::subsequence(frontends.to_vec(), 1..=8);
     let ranges = vec(any_range(), 0..4);
-    (frontends, any_topology(), any_policy(), any_policy(), ranges).prop_map(
-        |(frontends, topology, internal_policy, external_policy, source_ranges)| Service {
-            name: String::new(),
-            frontends,
-            backend_set: String::new(),
-            topology,
-            internal_policy,
-            external_policy,
-            source_ranges,
-            health_check_port: None,
+    let affinity = option::of((1..=86_400_u32).prop_map(|timeout| Affinity { timeout }));
+    (frontends, any_topology(), any_policy(), any_policy(), ranges, affinity).prop_map(
+        |(frontends, topology, internal_policy, external_policy, source_ranges, affinity)| {
+            Service {
+                name: String::new(),
+                frontends,
+                backend_set: String::new(),
+                topology,
+                internal_policy,
+                external_policy,
+                source_ranges,
+                health_check_port: None,
+                affinity,
+            }
         },
     )
 }

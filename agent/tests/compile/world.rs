@@ -95,6 +95,7 @@ pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resou
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
             health_check_port: None,
+            affinity: None,
         }),
     ]
 }
@@ -108,6 +109,7 @@ pub fn backend(text: &str, node: &str) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

@@ -313,6 +313,15 @@ fn unknown_cases() -> Vec<Case> {
             field: "source_ranges[0]",
             reason: "10.0.0.1/8 has host bits set; the prefix is 10.0.0.0/8",
         },
+        Case {
+            what: "an affinity of more than a day",
+            upserts: vec![service_with(|it| {
+                it.client_affinity = Some(v1::ClientAffinity { timeout_seconds: 86_401 });
+            })],
+            resource: (Kind::Service, "s"),
+            field: "client_affinity.timeout_seconds",
+            reason: "86401 is not within 1 and 86400",
+        },
     ]
 }
 

@@ -107,6 +107,17 @@ fn policies_and_topology_are_read() {
             "loadBalancerSourceRanges: [' 10.1.2.3/8 ', 'fd00::/8']",
             "Hints(None) Cluster/Cluster [10.0.0.0/8, fd00::/8]",
         ),
+        (
+            "",
+            "sessionAffinity: None, sessionAffinityConfig: {clientIP: {timeoutSeconds: 9}}",
+            "Hints(None) Cluster/Cluster []",
+        ),
+        ("", "sessionAffinity: ClientIP", "Hints(None) Cluster/Cluster [] keeps 10800 s"),
+        (
+            "",
+            "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 86400}}",
+            "Hints(None) Cluster/Cluster [] keeps 86400 s",
+        ),
     ] {
         let spec = format!("clusterIP: 10.96.0.1, ports: [{{port: 80}}], {spec}");
         let outcome = translated(&object(metadata, &spec, ""));
@@ -197,6 +208,17 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
             "clusterIP: 10.96.0.1, ports: [{port: 80}]",
             "metadata.annotations[zonegate.io/zone-clients]",
         ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, sessionAffinity: Cookie, ports: [{port: 80}]",
+            "spec.sessionAffinity",
+        ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, sessionAffinity: ClientIP, \
+             sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}, ports: [{port: 80}]",
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+        ),
         ("", "ports: 7", "spec.ports"),
     ] {
         let bad = object(metadata, spec, "");
@@ -219,14 +241,14 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
 
 #[test]
 fn what_is_not_supported_is_reported_and_the_rest_holds() {
-    let spec = "clusterIP: 10.96.0.1, sessionAffinity: ClientIP, trafficDistribution: Far, ports: [
+    let spec = "clusterIP: 10.96.0.1, trafficDistribution: Far, ports: [
         {name: a, port: 80}, {name: b, port: 81, protocol: SCTP}]";
     let text = object("", spec, "");
     assert_eq!(frontends(&text), ["x/s:a [Cluster TCP 10.96.0.1:80]"]);
     let problems = translated(&text).problems;
     assert!(problems.iter().all(|it| it.effect == Effect::FieldIgnored));
     let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
-    let expected = ["spec.trafficDistribution", "spec.sessionAffinity", "spec.ports[1].protocol"];
+    let expected = ["spec.trafficDistribution", "spec.ports[1].protocol"];
     assert_eq!(fields, expected);
 }
 

@@ -119,7 +119,12 @@ fn resource(resource: &Resource) -> Vec<String> {
             let head = format!("service {} [{}]", it.name, frontends.join(", "));
             let check = it.health_check_port.map(|port| format!(" checked at {port}"));
             let check = check.unwrap_or_default();
-            vec![format!("{head} {:?} {policies} {:?}{check}", it.topology, it.source_ranges)]
+            let affinity =
+                it.affinity.map_or_else(String::new, |it| format!(" keeps {} s", it.timeout));
+            vec![format!(
+                "{head} {:?} {policies} {:?}{check}{affinity}",
+                it.topology, it.source_ranges
+            )]
         }
     }
 }

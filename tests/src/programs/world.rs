@@ -198,6 +198,7 @@ pub fn service(
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
             health_check_port: None,
+            affinity: None,
         }),
     ]
 }
@@ -212,6 +213,7 @@ pub fn backend(address: IpAddr, port: u16) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

@@ -63,6 +63,7 @@ fn world() -> World {
             external_policy,
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
             health_check_port: None,
+            affinity: None,
         })
     };
     let mut world = Worlds::with([

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod affinity;
 mod audiences;
 mod connections;
 mod extensions;

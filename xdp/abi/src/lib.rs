@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod address;
+pub mod affinity;
 pub mod bench;
 pub mod control;
 pub mod flow;

@@ -9,7 +9,7 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Tuple,
+    Address, Context, Packet, Tables, Tuple, affinity,
     classify::{Ends, check_addresses},
     flow::{
         Flow, Key, Looks, Rewrite,
@@ -140,7 +140,10 @@ fn flow<A: Address, P: Packet, T: Tables>(
         PassReason::Established
     } else {
         match plan(work, context)? {
-            Plan::Open => open(context, work)?,
+            Plan::Open => {
+                open(context, work)?;
+                affinity::remember(context, work);
+            }
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
                 reject::answer(packet, work)?;
@@ -310,7 +313,9 @@ fn look_again<A: Address, T: Tables>(
     }
     let ends = Ends::of(tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(tuple, ends, context)?;
-    if is_reopened(&work.parsed, *looks, *target) || !backend_serves(context, rewrite, *target) {
+    if is_reopened(&work.parsed, *looks, *target)
+        || !backend_serves(context, rewrite, *target, tuple.protocol)
+    {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Ok(false);
     }
@@ -363,11 +368,12 @@ fn backend_serves<A: Address, T: Tables>(
     context: &Context<'_, T>,
     rewrite: &Rewrite<A>,
     target: Target,
+    protocol: u8,
 ) -> bool {
     let Rewrite { destination, destination_port, .. } = *rewrite;
     target.is_reply()
         || target.backend == 0
-        || service::still_serves(context, target.backend, destination, destination_port)
+        || service::still_serves(context, target.backend, destination, destination_port, protocol)
 }
 
 /// The epochs of an entry, in its own direction.

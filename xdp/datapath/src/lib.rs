@@ -10,6 +10,7 @@
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 mod address;
+mod affinity;
 pub mod checksum;
 mod classify;
 mod decide;

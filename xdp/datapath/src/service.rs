@@ -9,11 +9,11 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Tables, Tuple,
+    Address, Context, Tables, Tuple, affinity,
     classify::Ends,
     flow::{Key, entry::Target, hash::hash},
     intervals::contains,
-    tuple::Port,
+    tuple::{Port, protocol},
 };
 
 /// Where a new connection goes.
@@ -46,8 +46,8 @@ pub struct Offer {
 /// The hash of backend choice has a fixed key, so that every node chooses alike.
 const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 
-/// Looks the destination up among the frontends, chooses a backend by the tuple's hash, and makes
-/// the tuple the one that the backend sees.
+/// Looks the destination up among the frontends, takes the backend that the service remembers for
+/// the client or chooses one by the tuple's hash, and makes the tuple the one that the backend sees.
 #[inline(never)]
 pub fn steer<A: Address, T: Tables>(
     context: &Context<'_, T>,
@@ -63,7 +63,7 @@ pub fn steer<A: Address, T: Tables>(
     match range {
         Range::REJECT => Steering::Reject,
         Range::DROP => Steering::Drop(DropReason::NoEndpoint),
-        _ => match choose(context, range, tuple) {
+        _ => match choose(context, service, range, tuple) {
             Some((backend, record)) => {
                 tuple.destination = A::from_field(&record.address);
                 tuple.destination_port = Port(u16::from_ne_bytes(record.port));
@@ -109,31 +109,48 @@ pub fn offer<A: Address, T: Tables>(
     Ok(Some(Offer { service, range }))
 }
 
-/// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.
+/// The backend of a new connection, by number.
 #[inline(always)]
 fn choose<'c, A: Address, T: Tables>(
-    tables: &'c Context<'_, T>,
+    context: &'c Context<'_, T>,
+    service: u32,
     range: Range,
     tuple: &Tuple<A>,
 ) -> Option<(u32, &'c Backend)> {
-    let hash = hash::<A>(&Key::of(tuple), CHOICE_KEY) >> 32;
-    let slot = range.start().wrapping_add(((hash * range.size() as u64) >> 32) as u32);
-    let pair = tables.word(Table::Slots, slot >> 1)?;
-    let id = (pair >> ((slot & 1) * 32)) as u32;
-    let record = tables.backend(id)?;
+    let id = match affinity::recall(context, service, range, &tuple.source) {
+        0 => by_slot(context, range, tuple)?,
+        remembered => remembered,
+    };
+    let record = context.backend(id)?;
     (id != 0 && record.flags & Backend::SERVING != 0).then_some((id, record))
 }
 
-/// Whether a flow may stay on its backend.
+/// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.
+#[inline(always)]
+fn by_slot<A: Address, T: Tables>(
+    tables: &Context<'_, T>,
+    range: Range,
+    tuple: &Tuple<A>,
+) -> Option<u32> {
+    let hash = hash::<A>(&Key::of(tuple), CHOICE_KEY) >> 32;
+    let slot = range.start().wrapping_add(((hash * range.size() as u64) >> 32) as u32);
+    let pair = tables.word(Table::Slots, slot >> 1)?;
+    Some((pair >> ((slot & 1) * 32)) as u32)
+}
+
+/// Whether a flow may stay on its backend. A backend that does not serve any more keeps its
+/// connections, whose ends tell each other when they are over; UDP's do not, and clients are to ask
+/// again.
 #[inline(always)]
 pub fn still_serves<A: Address, T: Tables>(
     tables: &Context<'_, T>,
     backend: u32,
     address: A,
     port: Port,
+    protocol: u8,
 ) -> bool {
     tables.backend(backend).is_some_and(|record| {
-        record.flags & Backend::SERVING != 0
+        (record.flags & Backend::SERVING != 0 || protocol != protocol::UDP)
             && A::from_field(&record.address) == address
             && record.port == port.0.to_ne_bytes()
     })

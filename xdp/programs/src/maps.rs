@@ -4,6 +4,7 @@
 
 use abi::{
     address::Address6Key,
+    affinity::{AFFINITY_ENTRIES, Affinity, AffinityKey},
     control::Control,
     flow::{Bucket, FlowStats, WORDS4, WORDS6},
     frontend::FrontendKey,
@@ -75,6 +76,9 @@ pub static STATS6: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
 
 #[btf_map(name = "zg5_peers")]
 pub static PEERS: LruHashMap<PeerKey, Peer, 65_536> = LruHashMap::new();
+#[btf_map(name = "zg5_affinity")]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { AFFINITY_ENTRIES as usize }> =
+    LruHashMap::new();
 
 #[btf_map(name = "zg5_counters")]
 pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
