@@ -9,8 +9,8 @@ use std::{
 use abi::bench::SERVERS;
 
 use crate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
     Topology, TrafficPolicy, Workload, World,
 };
 
@@ -128,6 +128,7 @@ fn add_service(
         internal_policy: TrafficPolicy::Cluster,
         external_policy: policy,
         source_ranges: Vec::new(),
+        forwarding: Forwarding::default(),
         name,
     }));
 }

@@ -38,7 +38,10 @@ pub(super) fn write(
             let id = ids.services.id(&(service.name.clone(), family, role));
             let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let loopback = Some(loopback).filter(|_| node_ports && family == Family::V4);
-            for address in addresses(world, node, frontend).into_iter().chain(loopback) {
+            // Other nodes' ports, for what they send through tunnels.
+            let others = (node_ports && role.is_tunnelled(service)).then_some(frontend.address);
+            let own = addresses(world, node, frontend);
+            for address in own.into_iter().chain(loopback).chain(others) {
                 image.frontends.insert(key(address, frontend), id);
             }
         }

@@ -46,6 +46,7 @@ mod slots;
 mod spill;
 mod subjects;
 mod tiers;
+mod tunnels;
 mod update;
 
 use std::{collections::BTreeSet, sync::Arc};

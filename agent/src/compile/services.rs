@@ -14,6 +14,7 @@ use super::{
     limits::{Limits, within},
     offers,
     ranges::Family,
+    tunnels,
 };
 use crate::{
     image::Image,
@@ -50,6 +51,7 @@ pub(super) fn write(
 ) -> Result<BTreeSet<u32>, Vec<Refusal>> {
     let variants = variants(scene.world);
     assign_ids(scene, &variants, ids, now)?;
+    tunnels::write(image, scene, &variants, ids);
     frontends::write(image, scene, ids)?;
     offers::write(image, scene, &variants, ids)?;
     Ok(write_backends(image, &variants, ids))

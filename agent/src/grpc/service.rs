@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+        Forwarding, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology,
+        TrafficPolicy,
     },
     refusal::Refusal,
 };
@@ -38,6 +39,10 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
     let external_policy = policy(&mut problems, "external_traffic_policy", external);
+    let forwarding = problems.enumeration("forwarding", message.forwarding, |mode| match mode {
+        service::Forwarding::Unspecified | service::Forwarding::Nat => Some(Forwarding::Nat),
+        service::Forwarding::Tunnel => Some(Forwarding::Tunnel),
+    });
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -46,6 +51,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         internal_policy,
         external_policy,
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
+        forwarding: forwarding.unwrap_or_default(),
     };
     problems.finish(Some(service))
 }
@@ -58,6 +64,11 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         internal_traffic_policy: policy_to_proto(service.internal_policy).into(),
         external_traffic_policy: policy_to_proto(service.external_policy).into(),
         source_ranges: texts(&service.source_ranges),
+        forwarding: match service.forwarding {
+            Forwarding::Nat => service::Forwarding::Nat,
+            Forwarding::Tunnel => service::Forwarding::Tunnel,
+        }
+        .into(),
         ..v1::Service::default()
     };
     match &service.topology {

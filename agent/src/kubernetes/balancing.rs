@@ -135,6 +135,7 @@ impl Balancing {
                 internal_policy: service.policies.internal,
                 external_policy: service.policies.external,
                 source_ranges: service.source_ranges.clone(),
+                forwarding: service.policies.forwarding,
             }));
         }
         balanced

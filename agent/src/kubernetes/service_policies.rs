@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ServiceSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{nodes::decimal, problem::Findings};
-use crate::model::{Nearness, Spill, Topology, TrafficPolicy};
+use crate::model::{Forwarding, Nearness, Spill, Topology, TrafficPolicy};
 
 /// How the endpoints of a service are chosen among.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(super) struct Policies {
     pub topology: Topology,
     pub internal: TrafficPolicy,
     pub external: TrafficPolicy,
+    pub forwarding: Forwarding,
 }
 
 impl Policies {
@@ -67,7 +68,22 @@ impl Policies {
             None if keys.is_empty() => Topology::Hints(nearness),
             None => Topology::Keys(keys),
         };
-        Some(Self { topology, internal: internal?, external: external? })
+        let forwarding = forwarding(metadata, findings);
+        Some(Self { topology, internal: internal?, external: external?, forwarding })
+    }
+}
+
+/// What cannot be read is the default: clients are served either way.
+fn forwarding(metadata: &ObjectMeta, findings: &mut Findings) -> Forwarding {
+    let annotation = metadata.annotations.as_ref().and_then(|all| all.get(FORWARDING));
+    match annotation.map(|text| text.trim()) {
+        None | Some("" | "nat") => Forwarding::Nat,
+        Some("dsr") => Forwarding::Tunnel,
+        Some(other) => {
+            let reason = format!("{other:?} is neither nat nor dsr");
+            findings.ignore(format!("metadata.annotations[{FORWARDING}]"), reason);
+            Forwarding::Nat
+        }
     }
 }
 
@@ -112,6 +128,7 @@ fn spill(metadata: &ObjectMeta) -> Result<Option<Spill>, (&'static str, String)>
     Ok(Some(Spill { factor, clients }))
 }
 
+const FORWARDING: &str = "zonegate.io/forwarding";
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";
 const ZONE_SPILL: &str = "zonegate.io/zone-spill";
 const ZONE_CLIENTS: &str = "zonegate.io/zone-clients";

@@ -49,6 +49,16 @@ pub enum TrafficPolicy {
     Local,
 }
 
+/// How packets of outsiders reach backends on other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Forwarding {
+    /// With this node's address as source, so that answers come back this way.
+    #[default]
+    Nat,
+    /// Inside another IP header; the backend's node answers the client itself.
+    Tunnel,
+}
+
 /// How near a backend is to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -123,6 +133,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Who may use load-balancer frontends; none is everybody.
     pub source_ranges: Vec<Prefix>,
+    /// For all frontends but those of the cluster.
+    pub forwarding: Forwarding,
 }
 
 /// A real server.

@@ -15,8 +15,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use zonegate::{
     image::Image,
     model::{
-        Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
-        Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+        Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node, Prefix,
+        Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -278,6 +278,7 @@ fn any_service() -> impl Strategy<Value = Service> {
             internal_policy,
             external_policy,
             source_ranges,
+            forwarding: Forwarding::default(),
         },
     )
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
     Workload, World,
 };
 
@@ -197,6 +197,7 @@ pub fn service(
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            forwarding: Forwarding::default(),
         }),
     ]
 }

@@ -34,6 +34,11 @@ pub trait Address: Copy + Eq + 'static {
     /// Words that a pair of addresses takes in a flow entry.
     const PAIR: usize;
 
+    /// Bytes of a network header without options.
+    const HEADER: u32;
+    /// The protocol of packets of this family inside others.
+    const TUNNEL: u8;
+
     /// Two addresses as they lie in a flow entry, the first [`Self::PAIR`] words used.
     fn pair(source: Self, destination: Self) -> [u64; 4];
     fn unpair(words: [u64; 4]) -> (Self, Self);
@@ -62,6 +67,25 @@ pub trait Address: Copy + Eq + 'static {
 
     /// The same as it lies in memory.
     fn field(self) -> [u32; 4];
+
+    /// The inverse of [`Self::field`].
+    fn of_field(field: [u32; 4]) -> Self;
+
+    /// The traffic class of the network header at `offset`.
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8>;
+
+    /// Writes a network header for a packet of this family, of `length` bytes, inside another, but
+    /// for addresses and checksum. It is not to be fragmented.
+    fn write_header<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        hop_limit: u8,
+    ) -> bool;
+
+    /// Fills in the checksum, where there is one.
+    fn finish_header<P: Packet>(packet: &mut P, offset: u32) -> bool;
 
     /// Reads the source address of the network header at `offset`, and the destination.
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)>;
@@ -124,6 +148,8 @@ impl Address for V4 {
 
     const V6: bool = false;
     const PAIR: usize = 1;
+    const HEADER: u32 = 20;
+    const TUNNEL: u8 = 4;
 
     #[inline(always)]
     fn pair(source: Self, destination: Self) -> [u64; 4] {
@@ -193,6 +219,42 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn of_field([address, ..]: [u32; 4]) -> Self {
+        Self(address)
+    }
+
+    #[inline(always)]
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8> {
+        packet.load(offset + 1)
+    }
+
+    #[inline(always)]
+    fn write_header<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        hop_limit: u8,
+    ) -> bool {
+        const DONT_FRAGMENT: u32 = 0x4000;
+        let first = 0x45 << 24 | (class as u32) << 16 | (length + Self::HEADER) & 0xffff;
+        let third = (hop_limit as u32) << 24 | (Self::TUNNEL as u32) << 16;
+        packet.store(offset, first.to_be())
+            && packet.store(offset + 4, DONT_FRAGMENT.to_be())
+            && packet.store(offset + 8, third.to_be())
+    }
+
+    #[inline(always)]
+    fn finish_header<P: Packet>(packet: &mut P, offset: u32) -> bool {
+        let mut sum = 0;
+        for word in 0..5 {
+            let Some(word) = packet.load::<u32>(offset + 4 * word) else { return false };
+            sum += checksum::halves(word);
+        }
+        packet.store(offset + 10, checksum::finish(sum))
+    }
+
+    #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
         Some((V4(packet.load(offset + 12)?), V4(packet.load(offset + 16)?)))
     }
@@ -245,6 +307,8 @@ impl Address for V6 {
 
     const V6: bool = true;
     const PAIR: usize = 4;
+    const HEADER: u32 = 40;
+    const TUNNEL: u8 = 41;
 
     #[inline(always)]
     fn pair(V6([a, b]): Self, V6([c, d]): Self) -> [u64; 4] {
@@ -314,6 +378,35 @@ impl Address for V6 {
     fn field(self) -> [u32; 4] {
         // SAFETY: two words are four halves, and any bytes are integers.
         unsafe { core::mem::transmute(self.0) }
+    }
+
+    #[inline(always)]
+    fn of_field(field: [u32; 4]) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { core::mem::transmute::<[u32; 4], [u64; 2]>(field) })
+    }
+
+    #[inline(always)]
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8> {
+        Some((u16::from_be(packet.load(offset)?) >> 4) as u8)
+    }
+
+    #[inline(always)]
+    fn write_header<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        hop_limit: u8,
+    ) -> bool {
+        let first = 6 << 28 | (class as u32) << 20;
+        let second = length << 16 | (Self::TUNNEL as u32) << 8 | hop_limit as u32;
+        packet.store(offset, first.to_be()) && packet.store(offset + 4, second.to_be())
+    }
+
+    #[inline(always)]
+    fn finish_header<P: Packet>(_: &mut P, _: u32) -> bool {
+        true
     }
 
     #[inline(always)]

@@ -28,6 +28,7 @@ mod relay;
 mod rewrite;
 mod service;
 mod tables;
+mod tunnel;
 mod tuple;
 mod word;
 mod word16;
