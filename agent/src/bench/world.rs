@@ -9,8 +9,8 @@ use std::{
 use abi::bench::SERVERS;
 
 use crate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
     Topology, TrafficPolicy, Workload, World,
 };
 
@@ -131,6 +131,7 @@ fn add_service(
         source_ranges: Vec::new(),
         health_check_port: None,
         affinity: None,
+        forwarding: Forwarding::default(),
         name,
     }));
 }

@@ -51,7 +51,10 @@ pub(super) fn write(
                 Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
             };
             let loopback = Some(loopback).filter(|it| node_ports && settings.has_node_ports(*it));
-            for address in addresses(place, frontend).into_iter().chain(loopback) {
+            // Other nodes' ports, for what they send through tunnels.
+            let others = (node_ports && role.is_tunnelled(service)).then_some(frontend.address);
+            let own = addresses(place, frontend);
+            for address in own.into_iter().chain(loopback).chain(others) {
                 image.frontends.insert(key(address, frontend), id);
             }
         }

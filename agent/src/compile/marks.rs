@@ -125,7 +125,7 @@ fn sum(claims: &[Claim]) -> Mark {
         match claim {
             Claim::Frontend => mark.flags |= Leaf::FRONTEND,
             Claim::ThisNode => mark.flags |= Leaf::THIS_NODE,
-            Claim::OtherNode => {}
+            Claim::OtherNode => mark.flags |= Leaf::OTHER_NODE,
             Claim::Workload(endpoint) => {
                 mark.flags |= Leaf::WORKLOAD;
                 mark.endpoint = mark.endpoint.max(*endpoint);

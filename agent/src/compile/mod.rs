@@ -49,6 +49,7 @@ mod slots;
 mod spill;
 mod subjects;
 mod tiers;
+mod tunnels;
 mod update;
 
 use std::{

@@ -81,11 +81,14 @@ pub(super) fn write(
                 ..ServiceRecord::default()
             };
             if *role == Role::Guarded {
-                record.flags = ServiceRecord::GUARDED;
+                record.flags |= ServiceRecord::GUARDED;
                 record.sources = intervals.sources(variant.service, variant.family);
             }
             if let Some((service, Affinity { timeout })) = affinity {
                 (record.affinity, record.affinity_timeout) = (service, timeout);
+            }
+            if role.is_tunnelled(variant.service) {
+                record.flags |= ServiceRecord::TUNNEL;
             }
             image.set_record(Table::Services, ids.services.id(&variant.key(*role)), &record);
         }

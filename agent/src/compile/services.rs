@@ -15,6 +15,7 @@ use super::{
     offers::{self, Eligible},
     ranges::Family,
     settings::Settings,
+    tunnels,
 };
 use crate::{
     image::Image,
@@ -52,6 +53,7 @@ pub(super) fn write(
 ) -> Result<bool, Vec<Refusal>> {
     let variants = variants(scene.world);
     assign_ids(scene, &variants, ids, now)?;
+    tunnels::write(image, scene, &variants, ids);
     frontends::write(image, scene, ids)?;
     let eligible = offers::write(image, scene, &variants, ids)?;
     let (serving, idle) = write_backends(image, &variants, ids, &eligible);

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Affinity, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology,
-        TrafficPolicy,
+        Affinity, Forwarding, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill,
+        Topology, TrafficPolicy,
     },
     refusal::Refusal,
 };
@@ -43,6 +43,10 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let health_check_port =
         (port != 0).then(|| problems.port("health_check_node_port", port)).flatten();
     let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
+    let forwarding = problems.enumeration("forwarding", message.forwarding, |mode| match mode {
+        service::Forwarding::Unspecified | service::Forwarding::Nat => Some(Forwarding::Nat),
+        service::Forwarding::Tunnel => Some(Forwarding::Tunnel),
+    });
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -53,6 +57,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
         health_check_port,
         affinity,
+        forwarding: forwarding.unwrap_or_default(),
     };
     problems.finish(Some(service))
 }
@@ -69,6 +74,11 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         client_affinity: service
             .affinity
             .map(|Affinity { timeout }| v1::ClientAffinity { timeout_seconds: timeout }),
+        forwarding: match service.forwarding {
+            Forwarding::Nat => service::Forwarding::Nat,
+            Forwarding::Tunnel => service::Forwarding::Tunnel,
+        }
+        .into(),
         ..v1::Service::default()
     };
     match &service.topology {

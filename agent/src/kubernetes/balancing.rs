@@ -142,6 +142,7 @@ impl Balancing {
                 source_ranges: service.source_ranges.clone(),
                 health_check_port: service.health_check_port,
                 affinity: service.policies.affinity,
+                forwarding: service.policies.forwarding,
             }));
         }
         balanced

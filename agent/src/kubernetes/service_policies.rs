@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ServiceSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{nodes::decimal, problem::Findings};
-use crate::model::{Affinity, Nearness, Spill, Topology, TrafficPolicy};
+use crate::model::{Affinity, Forwarding, Nearness, Spill, Topology, TrafficPolicy};
 
 /// How the endpoints of a service are chosen among.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(super) struct Policies {
     pub internal: TrafficPolicy,
     pub external: TrafficPolicy,
     pub affinity: Option<Affinity>,
+    pub forwarding: Forwarding,
 }
 
 impl Policies {
@@ -71,7 +72,28 @@ impl Policies {
             None if keys.is_empty() => Topology::Hints(nearness),
             None => Topology::Keys(keys),
         };
-        Some(Self { topology, internal: internal?, external: external?, affinity: affinity? })
+        let forwarding = forwarding(metadata, findings);
+        Some(Self {
+            topology,
+            internal: internal?,
+            external: external?,
+            affinity: affinity?,
+            forwarding,
+        })
+    }
+}
+
+/// What cannot be read is the default: clients are served either way.
+fn forwarding(metadata: &ObjectMeta, findings: &mut Findings) -> Forwarding {
+    let annotation = metadata.annotations.as_ref().and_then(|all| all.get(FORWARDING));
+    match annotation.map(|text| text.trim()) {
+        None | Some("" | "nat") => Forwarding::Nat,
+        Some("dsr") => Forwarding::Tunnel,
+        Some(other) => {
+            let reason = format!("{other:?} is neither nat nor dsr");
+            findings.ignore(format!("metadata.annotations[{FORWARDING}]"), reason);
+            Forwarding::Nat
+        }
     }
 }
 
@@ -141,6 +163,7 @@ fn spill(metadata: &ObjectMeta) -> Result<Option<Spill>, (&'static str, String)>
     Ok(Some(spill))
 }
 
+const FORWARDING: &str = "zonegate.io/forwarding";
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";
 const ZONE_SPILL: &str = "zonegate.io/zone-spill";
 const ZONE_CLIENTS: &str = "zonegate.io/zone-clients";

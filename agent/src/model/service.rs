@@ -49,6 +49,16 @@ pub enum TrafficPolicy {
     Local,
 }
 
+/// How packets of outsiders reach backends on other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Forwarding {
+    /// With this node's address as source, so that answers come back this way.
+    #[default]
+    Nat,
+    /// Inside another IP header; the backend's node answers the client itself.
+    Tunnel,
+}
+
 /// How near a backend is to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -133,6 +143,8 @@ pub struct Service {
     pub health_check_port: Option<u16>,
     /// Whether clients stay with a backend.
     pub affinity: Option<Affinity>,
+    /// For all frontends but those of the cluster.
+    pub forwarding: Forwarding,
 }
 
 /// Every client address keeps its backend from one connection to the next, at whatever frontend.

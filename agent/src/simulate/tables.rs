@@ -173,7 +173,7 @@ impl Tables for SimulatedTables {
     }
 
     fn frontend(&self, key: &FrontendKey) -> Option<u64> {
-        let key = FrontendKey { side: key.side & FrontendKey::V6, ..*key };
+        let key = FrontendKey { side: key.side & !1, ..*key };
         self.frontends.get(&key).map(|service| u64::from(*service))
     }
 

@@ -106,7 +106,9 @@ fn namespaced(service: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Backend, BackendSet, Hints, Resource, Service, Topology, TrafficPolicy};
+    use crate::model::{
+        Backend, BackendSet, Forwarding, Hints, Resource, Service, Topology, TrafficPolicy,
+    };
 
     fn service(name: &str, set: &str, health_check_port: Option<u16>) -> Resource {
         Resource::Service(Service {
@@ -119,6 +121,7 @@ mod tests {
             source_ranges: Vec::new(),
             health_check_port,
             affinity: None,
+            forwarding: Forwarding::default(),
         })
     }
 

@@ -16,8 +16,8 @@ use zonegate::{
     compile::{FromOutside, Settings},
     image::Image,
     model::{
-        Affinity, Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix,
-        Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+        Affinity, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node,
+        Prefix, Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -351,6 +351,7 @@ fn any_service() -> impl Strategy<Value = Service> {
                 source_ranges,
                 health_check_port: None,
                 affinity,
+                forwarding: Forwarding::default(),
             }
         },
     )

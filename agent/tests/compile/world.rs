@@ -6,9 +6,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     compile::{Compiler, Limits},
     model::{
-        Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-        PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier, Topology,
-        TrafficPolicy, Workload, World,
+        Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+        Policy, PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier,
+        Topology, TrafficPolicy, Workload, World,
     },
 };
 
@@ -96,6 +96,7 @@ pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resou
             source_ranges: Vec::new(),
             health_check_port: None,
             affinity: None,
+            forwarding: Forwarding::default(),
         }),
     ]
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
     Workload, World,
 };
 
@@ -199,6 +199,7 @@ pub fn service(
             source_ranges: Vec::new(),
             health_check_port: None,
             affinity: None,
+            forwarding: Forwarding::default(),
         }),
     ]
 }

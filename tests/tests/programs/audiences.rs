@@ -8,7 +8,7 @@ use testbed::{
     programs::{Case, Node, Places, Worlds, backend},
 };
 use zonegate::model::{
-    BackendSet, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, Topology,
+    BackendSet, Forwarding, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, Topology,
     TrafficPolicy, World,
 };
 
@@ -64,6 +64,7 @@ fn world() -> World {
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
             health_check_port: None,
             affinity: None,
+            forwarding: Forwarding::default(),
         })
     };
     let mut world = Worlds::with([

@@ -125,6 +125,8 @@ reasons! {
         Midstream = 94 "midstream_denied",
         /// The driver has no room for what XDP tells the tc hook.
         Handover = 95 "handover",
+        /// Came through a tunnel, and is for no backend here.
+        Tunnelled = 106 "tunnelled",
     }
 }
 

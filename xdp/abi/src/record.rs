@@ -191,7 +191,7 @@ pub struct Service {
     pub node: Range,
     /// For everybody else.
     pub outside: Range,
-    /// [`Self::GUARDED`].
+    /// [`Self::GUARDED`] and [`Self::TUNNEL`].
     pub flags: u64,
     /// Of a guarded service, who may use it.
     pub sources: Intervals,
@@ -208,6 +208,8 @@ pub struct Service {
 impl Service {
     /// Clients outside `sources` are dropped, whoever they are.
     pub const GUARDED: u64 = 1;
+    /// What outsiders send to backends elsewhere goes there through a tunnel.
+    pub const TUNNEL: u64 = 2;
 }
 
 /// A real server; id 0 is none. Ids are not reused while a flow may name them.

@@ -30,6 +30,7 @@ mod rewrite;
 mod service;
 mod socket;
 mod tables;
+mod tunnel;
 mod tuple;
 mod word;
 mod word16;

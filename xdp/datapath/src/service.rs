@@ -41,6 +41,8 @@ pub enum Steering {
 pub struct Offer {
     pub service: u32,
     pub range: Range,
+    /// What goes to a backend elsewhere goes through a tunnel.
+    pub tunnel: bool,
 }
 
 /// The hash of backend choice has a fixed key, so that every node chooses alike.
@@ -55,7 +57,7 @@ pub fn steer<A: Address, T: Tables>(
     tuple: &mut Tuple<A>,
     choice: &mut Choice,
 ) -> Steering {
-    let Offer { service, range } = match offer(context, ends, tuple) {
+    let Offer { service, range, tunnel } = match offer(context, ends, tuple) {
         Ok(Some(offer)) => offer,
         Ok(None) => return Steering::None,
         Err(reason) => return Steering::Drop(reason),
@@ -65,16 +67,64 @@ pub fn steer<A: Address, T: Tables>(
         Range::DROP => Steering::Drop(DropReason::NoEndpoint),
         _ => match choose(context, service, range, tuple) {
             Some((backend, record)) => {
-                tuple.destination = A::from_field(&record.address);
-                tuple.destination_port = Port(u16::from_ne_bytes(record.port));
-                choice.target = Target { backend, service, kind: kind::DNAT };
-                choice.next_hop = record.next_hop;
+                let elsewhere = tunnel && record.next_hop != 0;
+                let kind = kind::DNAT | if elsewhere { kind::TUNNEL } else { 0 };
+                lead(tuple, choice, record, Target { backend, service, kind });
                 choice.snat = range.snat();
                 Steering::Chosen
             }
             None => Steering::Drop(DropReason::BackendMissing),
         },
     }
+}
+
+/// Has the tuple lead to a backend.
+#[inline(always)]
+pub fn lead<A: Address>(
+    tuple: &mut Tuple<A>,
+    choice: &mut Choice,
+    record: &Backend,
+    target: Target,
+) {
+    tuple.destination = A::from_field(&record.address);
+    tuple.destination_port = Port(u16::from_ne_bytes(record.port));
+    choice.target = target;
+    choice.next_hop = record.next_hop;
+}
+
+/// The service that a packet out of a tunnel is for. A port of another node is found at the
+/// unspecified address.
+#[inline(never)]
+pub fn tunnelled<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    tuple: &Tuple<A>,
+) -> Result<u32, DropReason> {
+    let find = |address: A| {
+        let key = address.frontend_key(tuple.destination_port, tuple.protocol, context.side);
+        let service = context.tables.frontend(&key)? as u32;
+        context.service(service).filter(|it| it.flags & Service::TUNNEL != 0)?;
+        Some(service)
+    };
+    let found = find(tuple.destination).or_else(|| find(A::from_field(&[0; 16])));
+    let service = found.filter(|_| tuple.has_ports()).ok_or(DropReason::Tunnelled)?;
+    let record = context.service(service).ok_or(DropReason::MissingMap)?;
+    admit(context, record, &tuple.source)?;
+    Ok(service)
+}
+
+/// Refuses whom a guarded service is not for.
+#[inline(always)]
+fn admit<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    record: &Service,
+    client: &A,
+) -> Result<(), DropReason> {
+    if record.flags & Service::GUARDED != 0
+        && !contains(context, record.sources.0, client).ok_or(DropReason::MissingMap)?
+    {
+        return Err(DropReason::SourceRange);
+    }
+    Ok(())
 }
 
 /// What the destination, if it is a frontend, has for a client with the tuple's source.
@@ -94,9 +144,7 @@ pub fn offer<A: Address, T: Tables>(
     let client = &tuple.source;
     let is_in =
         |intervals: Intervals| contains(context, intervals.0, client).ok_or(DropReason::MissingMap);
-    if record.flags & Service::GUARDED != 0 && !is_in(record.sources)? {
-        return Err(DropReason::SourceRange);
-    }
+    admit(context, record, client)?;
     let range = if ends.source.has(Leaf::THIS_NODE) {
         record.node
     } else if ends.source.has(Leaf::WORKLOAD)
@@ -104,9 +152,10 @@ pub fn offer<A: Address, T: Tables>(
     {
         record.pods
     } else {
-        record.outside
+        let tunnel = record.flags & Service::TUNNEL != 0;
+        return Ok(Some(Offer { service, range: record.outside, tunnel }));
     };
-    Ok(Some(Offer { service, range }))
+    Ok(Some(Offer { service, range, tunnel: false }))
 }
 
 /// The backend of a new connection, by number.
@@ -121,8 +170,14 @@ fn choose<'c, A: Address, T: Tables>(
         0 => by_slot(context, range, tuple)?,
         remembered => remembered,
     };
+    serving(context, id).map(|record| (id, record))
+}
+
+/// A backend's record, if it takes connections.
+#[inline(always)]
+pub fn serving<'c, T: Tables>(context: &'c Context<'_, T>, id: u32) -> Option<&'c Backend> {
     let record = context.backend(id)?;
-    (id != 0 && record.flags & Backend::SERVING != 0).then_some((id, record))
+    (id != 0 && record.flags & Backend::SERVING != 0).then_some(record)
 }
 
 /// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.
