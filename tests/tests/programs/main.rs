@@ -17,3 +17,4 @@ mod parse;
 mod policy;
 mod reject;
 mod services;
+mod tunnels;
