@@ -3,7 +3,8 @@
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
 //! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables.
+//! takes from an object to the tables. `zones` simulates how clients and backends in zones find each
+//! other; it needs no kernel.
 
 mod control;
 mod error;
@@ -19,8 +20,10 @@ mod scenario;
 mod statistics;
 mod stopwatch;
 mod world;
+mod zones;
 
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use options::{Output, PathOptions};
 pub use path::run as path;
+pub use zones::{ZonesOptions, run as zones};

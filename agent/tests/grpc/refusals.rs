@@ -287,6 +287,16 @@ fn unknown_cases() -> Vec<Case> {
             reason: "cannot be combined with preference",
         },
         Case {
+            what: "clients in no zone at all",
+            upserts: vec![service_with(|it| {
+                let clients = [("a".to_owned(), 0)].into();
+                it.zone_spill = Some(v1::ZoneSpill { factor: 1200, clients });
+            })],
+            resource: (Kind::Service, "s"),
+            field: "zone_spill.clients",
+            reason: "no zone has a weight above 0",
+        },
+        Case {
             what: "topology keys where sources are kept",
             upserts: vec![service_with(|it| {
                 it.frontends[0].kind = v1::frontend::Kind::External.into();
