@@ -88,8 +88,11 @@ pub fn attach(ebpf: &mut Ebpf, cgroup: &Path, set: &Path) -> Result<(), LoadErro
 /// Detaches the programs of a set at once; the pins go with its directory.
 pub fn detach(set: &Path) {
     for program in PROGRAMS {
-        // Without a cgroup there are none.
-        if let Ok(link) = Link::open(set.join(program)) {
+        // Without a cgroup there are none, and one whose cgroup is gone is detached already.
+        let path = set.join(program);
+        if path.exists()
+            && let Ok(link) = Link::open(path)
+        {
             let _ = link.detach();
         }
     }
