@@ -15,4 +15,5 @@ mod machinery;
 mod parse;
 mod policy;
 mod reject;
+mod sctp;
 mod services;

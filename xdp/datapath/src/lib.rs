@@ -12,6 +12,7 @@
 mod address;
 pub mod checksum;
 mod classify;
+mod crc32c;
 mod decide;
 mod entry;
 pub mod flow;
