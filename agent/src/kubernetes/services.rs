@@ -180,10 +180,6 @@ fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePort> {
         if ports.iter().any(|it| it.name == name) {
             findings.refuse::<()>(format!("{path}.name"), format!("two ports are called {name:?}"));
         }
-        if protocol == Protocol::Sctp {
-            findings.ignore(format!("{path}.protocol"), "services are for TCP and UDP");
-            continue;
-        }
         if let Some(number) = number {
             ports.push(ServicePort { name, protocol, number, node_port });
         }

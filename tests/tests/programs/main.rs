@@ -16,5 +16,6 @@ mod machinery;
 mod parse;
 mod policy;
 mod reject;
+mod sctp;
 mod services;
 mod tunnels;

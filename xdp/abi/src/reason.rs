@@ -125,6 +125,8 @@ reasons! {
         Midstream = 94 "midstream_denied",
         /// The driver has no room for what XDP tells the tc hook.
         Handover = 95 "handover",
+        /// A fragment of SCTP to be translated to another port: the checksum is of the whole.
+        SctpFragment = 96 "sctp_fragment",
         /// Came through a tunnel, and is for no backend here.
         Tunnelled = 106 "tunnelled",
     }

@@ -174,6 +174,9 @@ fn flow<A: Address, P: Packet, T: Tables>(
         PassReason::NewFlow
     };
     if work.parsed.first_fragment {
+        if rewrite::needs_whole(&work.parsed, &work.flow.rewrite) {
+            return Err(DropReason::SctpFragment);
+        }
         fragment::track(context, work)?;
     }
     if relay::is_relayed(work.flow.target.kind) {

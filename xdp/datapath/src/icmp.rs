@@ -227,12 +227,17 @@ fn translate_quoted_transport<A: Address, P: Packet>(
     let Work { parsed, judged, flow, .. } = work;
     let Rewrite { source_port, destination_port, address_delta, port_delta, .. } = flow.rewrite;
     let udp = judged.protocol == protocol::UDP;
-    let at = transport + rewrite::checksum_offset(judged.protocol)?;
+    let end = parsed.network + parsed.length;
+    let at = match judged.protocol {
+        // A quoted CRC32c stays: nobody has all that it is about.
+        protocol::SCTP => end,
+        protocol => transport + rewrite::checksum_offset(protocol)?,
+    };
     if !(packet.store(transport, destination_port.0) && packet.store(transport + 2, source_port.0))
     {
         return Err(DropReason::Rewrite);
     }
-    if at + 2 > parsed.network + parsed.length {
+    if at + 2 > end {
         return Ok(port_delta);
     }
     let both = checksum::fold(address_delta as u32 + port_delta as u32);

@@ -13,6 +13,7 @@ mod address;
 mod affinity;
 pub mod checksum;
 mod classify;
+mod crc32c;
 mod decide;
 mod entry;
 pub mod flow;
