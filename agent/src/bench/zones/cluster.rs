@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde::Serialize;
 
 use crate::model::{
-    Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Protocol, Resource, Scope,
+    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node, Protocol, Resource, Scope,
     Service, Spill, Topology, TrafficPolicy, World,
 };
 
@@ -116,6 +116,9 @@ pub fn world(zones: &Zones) -> World {
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
         }));
     }
     world
@@ -132,6 +135,7 @@ fn backend(zone: u8, number: u8) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }
