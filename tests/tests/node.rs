@@ -5,10 +5,11 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::{
     agent::Agent,
     bed::{Bed, Host},
@@ -161,6 +162,54 @@ fn load_balancers_learn_whether_the_node_has_ready_backends() {
     becomes("200 OK");
     agent.apply(manifest("zone-b-1").text()).unwrap().expect_success();
     becomes("503 Service Unavailable");
+}
+
+#[test]
+fn what_crosses_zones_is_counted_and_a_restart_counts_nothing_twice() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let mut agent = Agent::start_on(&bed).unwrap();
+    let (web, far) = (bed.workload("web"), bed.remote("zone-b-1"));
+    let _servers = serve(&[far]);
+    agent.apply(services(&bed, &[far], &[]).text()).unwrap().expect_success();
+    let traffic = |agent: &Agent| -> Vec<Value> {
+        let json = agent.cli(&["get", "zones", "web", "-o", "json"]).unwrap().expect_success();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        json["traffic"].as_array().unwrap().clone()
+    };
+    let counted = |agent: &Agent, fewest: u64| {
+        let deadline = Instant::now() + 20 * SECOND;
+        loop {
+            let all = traffic(agent);
+            let packets = |it: &Value| it["packets"].as_str().unwrap().parse::<u64>().unwrap();
+            let sum: u64 = all.iter().map(packets).sum();
+            if sum >= fewest {
+                return (all, sum);
+            }
+            assert!(Instant::now() < deadline, "{sum} of {fewest} packets: {all:?}");
+            thread::sleep(SECOND / 10);
+        }
+    };
+    let requests = 5;
+    for _ in 0..requests {
+        for vip in vips(1) {
+            http_get(web, SocketAddr::new(vip, WEB)).unwrap();
+        }
+    }
+    // A request takes at least a SYN, an acknowledgement, the question and a FIN.
+    let (all, _) = counted(&agent, 4 * 2 * requests);
+    for entry in &all {
+        assert_eq!(entry["fromZone"], bed.node().zone(), "{entry}");
+        assert_eq!(entry["toZone"], far.zone(), "{entry}");
+        let bytes = |field: &str| entry[field].as_str().unwrap().parse::<u64>().unwrap();
+        assert!(bytes("bytes") > 0 && bytes("replyBytes") > 0, "{entry}");
+    }
+    agent.restart().unwrap();
+    http_get(web, SocketAddr::new(vips(1)[0], WEB)).unwrap();
+    // The first pass of the new agent may have come before the request, or after it.
+    thread::sleep(11 * SECOND);
+    let (_, sum) = counted(&agent, 0);
+    assert!(sum < 12, "{sum} packets of one request");
 }
 
 /// The first line of what an HTTP server says.

@@ -1,6 +1,6 @@
 //! `zonegate get`: what the agent holds.
 
-use std::{collections::BTreeSet, io::Write};
+use std::{collections::BTreeSet, io::Write, str::FromStr};
 
 use clap::Args;
 use proto::v1::{
@@ -11,17 +11,18 @@ use serde_norway::{Mapping, Value};
 use super::{
     client::Client,
     error::CliError,
-    kind::KindArgument,
+    kind::{KindArgument, UnknownKind},
     offers,
     output::{Format, print_table, print_value},
-    resource as resources,
+    resource as resources, zones,
 };
 
 #[derive(Debug, Args)]
 pub struct GetArguments {
-    /// Kind of resource: node, workload, address-set, policy, backend-set, service
-    kind: KindArgument,
-    /// Name of one resource; all of the kind without it
+    /// Kind of resource: node, workload, address-set, policy, backend-set, service; or zones, for
+    /// what services carry from zone to zone
+    what: What,
+    /// Name of one resource, or of a service for zones; all without it
     name: Option<String>,
     /// Only those of this owner
     #[arg(long, conflicts_with = "name")]
@@ -34,12 +35,35 @@ pub struct GetArguments {
     output: Format,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Kind(Kind),
+    Zones,
+}
+
+impl FromStr for What {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        match text {
+            "zone" | "zones" => Ok(Self::Zones),
+            text => text.parse().map(|KindArgument(kind)| Self::Kind(kind)),
+        }
+    }
+}
+
 pub async fn run(
     arguments: &GetArguments,
     client: &Client,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let kind = arguments.kind.0;
+    let name = arguments.name.as_deref().unwrap_or_default();
+    let kind = match arguments.what {
+        What::Kind(kind) => kind,
+        What::Zones if arguments.offers => return Err(CliError::OffersOfServices),
+        What::Zones => return zones::run(client, name, arguments.output, out).await,
+    };
     if arguments.offers && kind != Kind::Service {
         return Err(CliError::OffersOfServices);
     }
@@ -48,7 +72,6 @@ pub async fn run(
         None => client.list(kind, arguments.owner.as_deref().unwrap_or_default()).await?,
     };
     if kind == Kind::Service && (arguments.offers || arguments.output == Format::Table) {
-        let name = arguments.name.as_deref().unwrap_or_default();
         let names: BTreeSet<&str> = held.iter().filter_map(service_name).collect();
         return offers::run(client, name, &names, arguments.output, out).await;
     }

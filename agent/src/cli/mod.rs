@@ -15,6 +15,7 @@ mod offers;
 mod output;
 mod resource;
 mod status;
+mod zones;
 
 use std::{
     io::{self, Write},

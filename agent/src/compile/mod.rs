@@ -50,7 +50,10 @@ mod subjects;
 mod tiers;
 mod update;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -192,6 +195,12 @@ impl Compile for Compiler {
     fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer> {
         let ids = self.before.as_ref().unwrap_or(&self.ids);
         offered::offers(world, &self.node, image, &ids.services, service)
+    }
+
+    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String> {
+        let ids = self.before.as_ref().unwrap_or(&self.ids);
+        let wanted = ids.services.services.iter().filter(|(_, number)| numbers.contains(number));
+        wanted.map(|((name, ..), number)| (number, name.clone())).collect()
     }
 
     fn usage(&self) -> Vec<Usage> {

@@ -175,7 +175,7 @@ impl<'w> Location<'w> {
     }
 
     pub(super) fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
-        if backend.zone.is_empty() { self.zone(&backend.node) } else { &backend.zone }
+        backend.zone_in(self.nodes)
     }
 
     fn zone(&self, node: &str) -> &str {

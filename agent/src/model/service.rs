@@ -6,7 +6,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Prefix, Protocol};
+use super::{Node, Prefix, Protocol};
 
 /// A service address: what clients connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +143,16 @@ pub struct Backend {
     pub terminating: bool,
     /// Relative share of new connections, at least 1.
     pub weight: u32,
+}
+
+impl Backend {
+    /// The zone it is in; empty where neither it nor its node says.
+    pub fn zone_in<'z>(&'z self, nodes: &'z BTreeMap<String, Node>) -> &'z str {
+        if !self.zone.is_empty() {
+            return &self.zone;
+        }
+        nodes.get(&self.node).map_or("", |node| &node.zone)
+    }
 }
 
 /// Whose clients should use a backend.

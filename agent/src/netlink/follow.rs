@@ -198,8 +198,9 @@ impl WatcherParts {
         Ok(())
     }
 
-    /// Frees flows that were idle for too long.
+    /// Frees flows that were idle for too long, and takes down before what flows carried.
     fn age(&self) {
+        self.flows.account();
         match self.jiffies.now() {
             Ok(now) => {
                 let freed = self.flows.age(now, &self.control.read().timeouts);

@@ -6,13 +6,14 @@
 mod saver;
 mod socket;
 
-use std::{io, os::unix::net::UnixListener as StdListener, path::PathBuf};
+use std::{io, os::unix::net::UnixListener as StdListener, path::PathBuf, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    time::MissedTickBehavior,
 };
 
 pub use saver::Saver;
@@ -93,6 +94,7 @@ async fn serve(
     let (ending, stopping) = watch::channel(false);
     let end = ending.clone();
     tokio::spawn(health_checks::run(handle.clone(), stopping));
+    tokio::spawn(account(handle.clone()));
     tracing::info!("serving");
     notify(NotifyState::Ready);
     grpc::serve(listener, handle, grpc::Options::default(), async move {
@@ -103,6 +105,18 @@ async fn serve(
     })
     .await?;
     Ok(())
+}
+
+/// Has the store add up what services carry before their numbers mean something else.
+async fn account(handle: store::Handle) {
+    let mut ticks = tokio::time::interval(ACCOUNTING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if handle.account().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Tells the service manager, if there is one (`NOTIFY_SOCKET`).
@@ -131,3 +145,5 @@ impl Stop {
         }
     }
 }
+
+const ACCOUNTING: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Answer, Content, Digest, Greeting, HealthChecks, HeldResource, Limits, Mode, Page, Query,
-    Readiness, SessionId, Status, Store, WriteError,
+    Readiness, SessionId, Status, Store, WriteError, ZoneTraffic,
 };
 use crate::{compile::Offer, dataplane::Flow, model::Key, source_problem::SourceProblem};
 
@@ -113,6 +113,16 @@ impl Handle {
     /// See [`Store::offers`]; with the zone of this node.
     pub async fn offers(&self, service: String) -> Result<(Vec<Offer>, String), Gone> {
         self.ask(move |store| (store.offers(&service), store.zone().to_owned())).await
+    }
+
+    /// See [`Store::account`].
+    pub async fn account(&self) -> Result<(), Gone> {
+        self.ask(Store::account).await
+    }
+
+    /// See [`Store::zone_traffic`].
+    pub async fn zone_traffic(&self, service: String) -> Result<Vec<ZoneTraffic>, Gone> {
+        self.ask(move |store| store.zone_traffic(&service)).await
     }
 
     pub async fn status(&self) -> Result<Status, Gone> {

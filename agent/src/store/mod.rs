@@ -32,6 +32,7 @@ mod status;
 mod transaction;
 mod values;
 mod writer;
+mod zone_traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +48,7 @@ pub use state::{Answered, Change, Held, Memory, Owner, State};
 pub use status::{Commits, OwnerStatus, Readiness, Status, Usage};
 pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Query, WriteError};
 pub use writer::{Greeting, Mode, Resumption, SessionId};
+pub use zone_traffic::{Origin, ZoneTraffic};
 
 use crate::{
     compile::Offer,
@@ -60,6 +62,7 @@ use crate::{
 use edit::Edit;
 use health_checks::Checked;
 use writer::Session;
+use zone_traffic::ZoneAccounts;
 
 /// Turns resources into the content of tables.
 pub trait Compile: Send {
@@ -82,6 +85,9 @@ pub trait Compile: Send {
 
     /// What services offer by an image of the tables; an empty `service` is all of them.
     fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer>;
+
+    /// The names of the services that have these numbers in the tables, as far as they are there.
+    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String>;
 
     /// How much of each limit the last image takes.
     fn usage(&self) -> Vec<Usage>;
@@ -128,6 +134,7 @@ pub struct Store {
     awaited: BTreeSet<String>,
     problems: BTreeMap<String, Vec<SourceProblem>>,
     checked: Checked,
+    zone_accounts: ZoneAccounts,
 }
 
 impl Store {

@@ -25,6 +25,7 @@ impl Store {
             awaited: BTreeSet::new(),
             problems: BTreeMap::new(),
             checked: Checked::default(),
+            zone_accounts: BTreeMap::new(),
         };
         match beginning {
             Beginning::Empty => {}

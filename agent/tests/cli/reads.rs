@@ -103,6 +103,44 @@ fn services_are_shown_with_who_gets_what_and_why() {
 }
 
 #[test]
+fn zones_are_shown_with_what_services_carry_between_them() {
+    let server = Server::start();
+    let empty = server.run(&["get", "zones"]).success();
+    assert!(empty.contains("0 of 0 bytes crossed zones"), "{empty}");
+    let node = NODES.split("---").next().unwrap();
+    server.apply(&format!("{node}---{SERVICE}"), &[]).success();
+    let table = server.run(&["get", "zones"]).success();
+    let rows: Vec<String> = lines(&table).iter().map(|row| row.join(" ")).collect();
+    assert_eq!(
+        rows,
+        [
+            "SERVICE FROM TO PACKETS BYTES SHARE CROSSES",
+            "shop/gone:80 zone-a (unknown) 6 180 90.0%",
+            "shop/gone:80 (outside) (unknown) 3 20 10.0%",
+            "",
+            "0 of 200 bytes crossed zones: 0.0%",
+        ]
+    );
+    // Its number stays; now the backends are known.
+    let known = SERVICE.replace("backendSet: none", "backendSet: web");
+    server.apply(&format!("{node}---{known}"), &[]).success();
+    let json = server.run(&["get", "zones", "shop/gone:80", "-o", "json"]).success();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let of = |from: &str, to: &str| {
+        let all = json["traffic"].as_array().unwrap().iter();
+        // JSON leaves empty names out.
+        let says = |zone: &Value, name| zone.as_str().unwrap_or_default() == name;
+        let mut all = all.filter(|it| says(&it["fromZone"], from) && says(&it["toZone"], to));
+        all.next().map(|it| (it["bytes"].clone(), it["replyPackets"].clone()))
+    };
+    assert_eq!(of("zone-a", "zone-a"), Some(("60".into(), "2".into())), "{json}");
+    assert_eq!(of("zone-a", "zone-b"), Some(("30".into(), "2".into())), "{json}");
+    assert_eq!(of("", "zone-b"), Some(("10".into(), "2".into())), "{json}");
+    let other = server.run(&["get", "zones", "shop/web:80"]).success();
+    assert_eq!(lines(&other).len(), 3, "{other}");
+}
+
+#[test]
 fn yaml_that_was_got_can_be_applied_again() {
     let server = Server::start();
     server.apply(NODES, &[]).success();

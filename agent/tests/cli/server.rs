@@ -1,6 +1,7 @@
 //! An agent's server and store over tables in memory.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -10,7 +11,9 @@ use std::{
 use tokio::{net::UnixListener, runtime::Runtime};
 use zonegate::{
     compile::{self, Compiler},
-    dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    dataplane::{
+        Attachment, CommitError, Conversation, Counter, Counts, Dataplane, Fill, Flow, Stamp,
+    },
     draft::Compiled,
     grpc,
     image::Image,
@@ -185,6 +188,21 @@ impl Dataplane for Shown {
             bytes: 3456,
         };
         [flow(4001, false), flow(4002, true)].into_iter().take(limit).collect()
+    }
+
+    /// Of the first service, the same each time: from node-a and from outside.
+    fn take_carried(&self) -> HashMap<Conversation, Counts> {
+        let carried = [
+            ("192.0.2.1", "10.0.0.1:8080", 60),
+            ("192.0.2.1", "10.0.0.2:8080", 30),
+            ("203.0.113.9", "10.0.0.2:8080", 10),
+        ];
+        let carried = carried.map(|(client, backend, bytes)| {
+            let (client, backend) = (client.parse().unwrap(), backend.parse().unwrap());
+            let counts = Counts { packets: 1, bytes, reply_packets: 2, reply_bytes: bytes };
+            (Conversation { service: 1, client, backend }, counts)
+        });
+        carried.into()
     }
 
     fn counters(&self) -> Vec<Counter> {
