@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde::Serialize;
 
 use crate::model::{
-    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node, Protocol, Resource, Scope,
-    Service, Spill, Topology, TrafficPolicy, World,
+    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node, Protocol,
+    Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
 };
 
 /// What is in a zone.
