@@ -224,12 +224,6 @@ impl Compile for Compiler {
         wanted.map(|((name, ..), number)| (number, name.clone())).collect()
     }
 
-    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String> {
-        let ids = self.before.as_ref().unwrap_or(&self.ids);
-        let wanted = ids.services.services.iter().filter(|(_, number)| numbers.contains(number));
-        wanted.map(|((name, ..), number)| (number, name.clone())).collect()
-    }
-
     fn usage(&self) -> Vec<Usage> {
         self.state.iter().flat_map(|state| state.usage(&self.limits, &self.ids)).collect()
     }
