@@ -20,7 +20,7 @@ use crate::{
 /// Writes the frontends of all services.
 ///
 /// A node port is at every address of this node, and for the node's own processes at 127.0.0.1, as
-/// with kube-proxy, and at ::1. What has the same address, port and protocol without being a node
+/// with kube-proxy, and at `::1`. What has the same address, port and protocol without being a node
 /// port comes before it.
 pub(super) fn write(
     image: &mut Image,
