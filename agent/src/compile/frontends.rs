@@ -29,7 +29,7 @@ pub(super) struct Place<'p> {
 /// Writes the frontends of all services.
 ///
 /// A node port is at every address of this node that the settings leave, and for the node's own
-/// processes at 127.0.0.1, as with kube-proxy, and at ::1. What has the same address, port and
+/// processes at 127.0.0.1, as with kube-proxy, and at `::1`. What has the same address, port and
 /// protocol without being a node port comes before it.
 pub(super) fn write(
     image: &mut Image,
