@@ -39,7 +39,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
     let external_policy = policy(&mut problems, "external_traffic_policy", external);
-    let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
+    let affinity = message.client_affinity.map(|it| affinity(&mut problems, it));
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -128,7 +128,7 @@ fn topology(
     }
 }
 
-fn affinity(problems: &mut Problems, message: &v1::ClientAffinity) -> Affinity {
+fn affinity(problems: &mut Problems, message: v1::ClientAffinity) -> Affinity {
     let timeout = match message.timeout_seconds {
         0 => Affinity::TIMEOUT,
         seconds => seconds,
