@@ -17,12 +17,11 @@ pub(super) fn pages(offers: Vec<Offer>, zone: &str) -> Vec<v1::ListOffersRespons
     for offer in offers {
         let offer = to_proto(offer, zone);
         let length = prost::Message::encoded_len(&offer);
-        match pages.last_mut().filter(|_| length <= room) {
-            Some(page) => page.offers.push(offer),
-            None => {
-                pages.push(v1::ListOffersResponse { offers: vec![offer] });
-                room = PAGE_BYTES;
-            }
+        if let Some(page) = pages.last_mut().filter(|_| length <= room) {
+            page.offers.push(offer);
+        } else {
+            pages.push(v1::ListOffersResponse { offers: vec![offer] });
+            room = PAGE_BYTES;
         }
         room = room.saturating_sub(length);
     }
