@@ -1,52 +1,78 @@
 //! Frontends: service addresses and the records that they lead to.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use abi::frontend::FrontendKey;
 
-use super::{
-    audience::Role,
-    ids::ServiceIds,
-    limits::within,
-    ranges::Family,
-    services::{Scene, octets},
-};
+use super::{audience::Role, ranges::Family, service_ids::Known, services::octets};
 use crate::{
-    image::Image,
-    model::{Frontend, FrontendKind, Key, Kind, Service, World},
-    refusal::Refusal,
+    draft::Draft,
+    model::{Frontend, FrontendKind, Service, World},
 };
 
-/// Writes the frontends of all services.
+/// Who asks for which frontends.
 ///
 /// A node port is at every address of this node, and for the node's own processes at 127.0.0.1,
 /// as with kube-proxy. What has the same address, port and protocol
 /// without being a node port comes before it.
-pub(super) fn write(
-    image: &mut Image,
-    scene: &Scene<'_>,
-    ids: &ServiceIds,
-) -> Result<(), Vec<Refusal>> {
-    let Scene { limits, world, node, .. } = scene;
-    for node_ports in [true, false] {
-        for (service, frontend) in all(world) {
-            if (frontend.kind == FrontendKind::NodePort) != node_ports {
-                continue;
-            }
-            let family = Family::of(frontend.address);
-            let role = Role::of(frontend, service);
-            let id = ids.services.id(&(service.name.clone(), family, role));
-            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let loopback = Some(loopback).filter(|_| node_ports && family == Family::V4);
-            for address in addresses(world, node, frontend).into_iter().chain(loopback) {
-                image.frontends.insert(key(address, frontend), id);
+#[derive(Debug, Default)]
+pub(super) struct Frontends {
+    claims: BTreeMap<FrontendKey, Vec<Claim>>,
+    /// By service.
+    claimed: BTreeMap<String, BTreeSet<FrontendKey>>,
+}
+
+/// Of several for one frontend, the greatest holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    fixed: bool,
+    service: String,
+    record: u32,
+}
+
+impl Frontends {
+    /// Makes the claims of a service what it asks for now; `None`: it is gone.
+    pub(super) fn update(
+        &mut self,
+        world: &World,
+        node: &str,
+        name: &str,
+        service: Option<(&Service, &Known)>,
+        draft: &mut Draft,
+    ) {
+        let before = self.claimed.remove(name).unwrap_or_default();
+        for key in &before {
+            if let Some(claims) = self.claims.get_mut(key) {
+                claims.retain(|claim| claim.service != name);
             }
         }
+        let mut claimed = BTreeSet::new();
+        for (frontend, known, service) in service.into_iter().flat_map(|(service, known)| {
+            service.frontends.iter().map(move |it| (it, known, service))
+        }) {
+            let family = Family::of(frontend.address);
+            let Some(record) = known.record(family, Role::of(frontend, service)) else { continue };
+            let fixed = frontend.kind != FrontendKind::NodePort;
+            for key in keys(world, node, frontend) {
+                let claim = Claim { fixed, service: name.to_owned(), record };
+                self.claims.entry(key).or_default().push(claim);
+                claimed.insert(key);
+            }
+        }
+        for key in before.union(&claimed) {
+            let holder = self.claims.get(key).and_then(|claims| claims.iter().max());
+            draft.set_frontend(*key, holder.map(|claim| claim.record));
+            if holder.is_none() {
+                self.claims.remove(key);
+            }
+        }
+        if !claimed.is_empty() {
+            self.claimed.insert(name.to_owned(), claimed);
+        }
     }
-    within("frontends", image.frontends.len(), limits.frontends as usize, || {
-        let largest = world.services.values().max_by_key(|service| service.frontends.len());
-        Key { kind: Kind::Service, name: largest.map_or_else(String::new, |it| it.name.clone()) }
-    })
 }
 
 /// Where packets find a frontend on a node.
@@ -58,7 +84,16 @@ pub(super) fn addresses(world: &World, node: &str, frontend: &Frontend) -> Vec<I
     own.filter(|it| it.is_ipv4() == frontend.address.is_ipv4()).copied().collect()
 }
 
-fn all(world: &World) -> impl Iterator<Item = (&Service, &Frontend)> {
+/// What a frontend is looked up by on a node, by packets and by its own processes.
+pub(super) fn keys(world: &World, node: &str, frontend: &Frontend) -> Vec<FrontendKey> {
+    let loopback = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let loopback =
+        loopback.filter(|_| frontend.kind == FrontendKind::NodePort && frontend.address.is_ipv4());
+    let addresses = addresses(world, node, frontend).into_iter().chain(loopback);
+    addresses.map(|address| key(address, frontend)).collect()
+}
+
+pub(super) fn all(world: &World) -> impl Iterator<Item = (&Service, &Frontend)> {
     let services = world.services.values();
     services.flat_map(|service| service.frontends.iter().map(move |it| (service, it)))
 }

@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use sha2::{Digest, Sha256};
 
-/// The index in `backends` of each slot's owner, for a table of [`size`] slots.
+/// The index in `backends` of each slot's owner, for a table of as many slots as its
+/// [`Wish`] comes to.
 pub(super) fn table(backends: &[(SocketAddr, u32)], size: u32) -> Vec<u32> {
     if backends.len() < 2 {
         return vec![0; backends.len()];
@@ -55,25 +56,41 @@ const LEAST_PER_BACKEND: u64 = 8;
 /// The most that a service asks for.
 pub(super) const LARGEST: u32 = 131_072;
 
-/// The number of slots, a prime above `largest` at most as far as the next one is, or 1 for a
-/// single backend. A smaller `largest` costs services with many backends evenness first.
+/// What the number of slots follows from: lists that wish alike get the same number.
 ///
 /// The count of backends is rounded up to a power of two, so that one more or less seldom
 /// changes the size, which would deal all slots anew.
-pub(super) fn size(backends: &[(SocketAddr, u32)], largest: u32) -> u32 {
-    if backends.len() < 2 {
-        return backends.len() as u32;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wish {
+    /// The sum of the weights over their common divisor, and how many they are; powers of two.
+    units: u64,
+    count: u64,
+}
+
+impl Wish {
+    /// Of a list that is not empty.
+    pub(super) fn of(weights: impl Iterator<Item = u32> + Clone) -> Self {
+        let weights = weights.map(|weight| weight.max(1));
+        let divisor = weights.clone().fold(0, gcd).max(1);
+        let units: u64 = weights.clone().map(|weight| (weight / divisor) as u64).sum();
+        let count = weights.count() as u64;
+        Self { units: units.next_power_of_two(), count: count.next_power_of_two() }
     }
-    let weights = || backends.iter().map(|(_, weight)| (*weight).max(1));
-    let divisor = weights().fold(0, gcd);
-    let units: u64 = weights().map(|weight| (weight / divisor) as u64).sum();
-    let count = (backends.len() as u64).next_power_of_two();
-    let wish = (units.next_power_of_two() * SLOTS_PER_UNIT)
-        .min(count * MOST_PER_BACKEND)
-        .max(count * count * SLOTS_PER_PAIR)
-        .min(largest as u64)
-        .max(count * LEAST_PER_BACKEND);
-    next_prime(wish) as u32
+
+    /// The number of slots, a prime above `largest` at most as far as the next one is, or 1 for a
+    /// single backend. A smaller `largest` costs services with many backends evenness first.
+    pub(super) fn slots(self, largest: u32) -> u32 {
+        let Self { units, count } = self;
+        if count < 2 {
+            return 1;
+        }
+        let wish = (units * SLOTS_PER_UNIT)
+            .min(count * MOST_PER_BACKEND)
+            .max(count * count * SLOTS_PER_PAIR)
+            .min(largest as u64)
+            .max(count * LEAST_PER_BACKEND);
+        next_prime(wish) as u32
+    }
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -138,6 +155,10 @@ mod tests {
         (0..count).map(|n| (SocketAddr::from(([10, 0, 0, n], 80)), weight(n))).collect()
     }
 
+    fn size(backends: &[(SocketAddr, u32)], largest: u32) -> u32 {
+        Wish::of(backends.iter().map(|(_, weight)| *weight)).slots(largest)
+    }
+
     fn deal(backends: &[(SocketAddr, u32)]) -> Vec<u32> {
         table(backends, size(backends, LARGEST))
     }
@@ -149,7 +170,6 @@ mod tests {
     #[test]
     fn sizes() {
         let rows = [
-            (0, 7, LARGEST, 0),
             (1, 7, LARGEST, 1),
             (2, 7, LARGEST, 211),
             (3, 1, LARGEST, 401),

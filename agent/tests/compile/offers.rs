@@ -61,6 +61,41 @@ proptest! {
     }
 }
 
+/// The words of a table, without the zeros behind them.
+fn words(image: &Image, table: Table) -> &[u64] {
+    let words = image.words(table);
+    &words[..words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Change by change or all at once, by one agent or by its successor: only where slots lie
+    /// may be different.
+    #[test]
+    fn changes_and_a_full_pass_of_the_next_agent_agree(worlds in vec(any_services(), 1..5)) {
+        let mut compiler = compiler();
+        let mut known = World::default();
+        for world in worlds {
+            let image = {
+                let changed = difference(&known, &world);
+                compiler.update(&world, &changed).unwrap().image.clone()
+            };
+            compiler.committed();
+            let mut next = self::compiler();
+            prop_assert!(next.recall(&compiler.memory(), &world, Some(&image)));
+            let again = next.compile(&world).unwrap();
+            check(&world, &again);
+            prop_assert_eq!(&again.frontends, &image.frontends);
+            prop_assert_eq!(&again.next_hops, &image.next_hops);
+            for table in [Table::Backends, Table::Intervals, Table::Endpoints] {
+                prop_assert_eq!(words(&again, table), words(&image, table), "{:?}", table);
+            }
+            known = world;
+        }
+    }
+}
+
 #[test]
 fn node_ports_follow_the_nodes_addresses() {
     let node = |addresses: &[&str]| crate::world::node(HERE, "a", addresses);

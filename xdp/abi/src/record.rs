@@ -205,7 +205,11 @@ pub struct Backend {
     pub flags: u16,
     /// Index in the next-hop table; 0 leaves the way to the kernel.
     pub next_hop: u32,
-    pub padding: [u64; 5],
+    /// The record of its service that comes first: whose backend it is, for an agent that has
+    /// nothing but the tables to tell.
+    pub service: u32,
+    pub reserved: u32,
+    pub padding: [u64; 4],
 }
 
 impl Backend {
