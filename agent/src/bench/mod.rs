@@ -3,7 +3,7 @@
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
 //! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables.
+//! takes from an object to the tables; `services` what many services take.
 
 mod control;
 mod error;
@@ -13,9 +13,11 @@ mod machine;
 mod options;
 mod path;
 mod print;
+mod process;
 mod report;
 mod runner;
 mod scenario;
+mod services;
 mod statistics;
 mod stopwatch;
 mod world;
@@ -24,3 +26,4 @@ pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use options::{Output, PathOptions};
 pub use path::run as path;
+pub use services::{ServicesOptions, run as services};

@@ -5,7 +5,7 @@ use std::io;
 use clap::Subcommand;
 
 use super::error::CliError;
-use crate::bench::{self, ControlOptions, PathOptions};
+use crate::bench::{self, ControlOptions, PathOptions, ServicesOptions};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -15,6 +15,9 @@ pub enum BenchCommand {
     /// Measures the agent: how long changes take at scale, and what memory it needs (root; no
     /// running agent is disturbed)
     Control(ControlOptions),
+    /// Measures many services: how long they take to load, how long an endpoint's change, and what
+    /// memory they need (root; no running agent is disturbed)
+    Services(ServicesOptions),
 }
 
 pub fn run(command: &BenchCommand) -> Result<(), CliError> {
@@ -22,6 +25,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
     match command {
         BenchCommand::Path(options) => bench::path(options, &mut out)?,
         BenchCommand::Control(options) => bench::control(options, &mut out)?,
+        BenchCommand::Services(options) => bench::services(options, &mut out)?,
     }
     Ok(())
 }
