@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn steps_are_taken_back_one_by_one() {
         let mut numbers = Numbers::default();
-        let mut taken = |numbers: &mut Numbers, now| {
+        let taken = |numbers: &mut Numbers, now| {
             let before = numbers.clone();
             let (id, step) = numbers.take(3, now, QUARANTINE).unwrap();
             let mut undone = numbers.clone();
