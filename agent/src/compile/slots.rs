@@ -173,8 +173,8 @@ impl Slots {
     /// Nothing that a list had stays behind.
     fn free(&mut self, list: u32, draft: &mut Draft) {
         if let Some((start, length)) = self.places.free(list) {
-            for word in start / 2..(start + length) / 2 {
-                draft.set_word(Table::Slots, word as usize, 0);
+            for word in 0..length / 2 {
+                draft.set_word(Table::Slots, (start / 2 + word) as usize, 0);
             }
         }
     }

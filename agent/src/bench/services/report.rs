@@ -24,6 +24,7 @@ pub struct ServicesReport {
 }
 
 /// Milliseconds.
+#[expect(clippy::struct_field_names, reason = "figures are named with their unit")]
 #[derive(Debug, Default, Serialize)]
 pub struct Times {
     /// From resources to tables.
