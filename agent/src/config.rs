@@ -9,8 +9,9 @@ use abi::table::Table;
 use serde::Deserialize;
 
 use crate::{
-    compile,
+    compile::{self, FromOutside},
     loader::{KernelConfig, TableSizes},
+    model::Prefix,
     store,
 };
 
@@ -29,8 +30,20 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// A directory of Kubernetes objects to follow.
     pub manifests: Option<PathBuf>,
+    pub services: Services,
     pub kernel: KernelConfig,
     pub limits: store::Limits,
+}
+
+/// What Kubernetes leaves open about services.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Services {
+    pub clusterip_from_outside: FromOutside,
+    /// Where `spec.externalIPs` may be; nothing is anywhere.
+    pub external_ip_ranges: Vec<Prefix>,
+    /// Which of the node's addresses have node ports; nothing is all.
+    pub node_port_addresses: Vec<Prefix>,
 }
 
 /// Why there is no configuration.
@@ -54,6 +67,7 @@ impl Default for Config {
             socket: DEFAULT_SOCKET.into(),
             state_dir: DEFAULT_STATE_DIR.into(),
             manifests: None,
+            services: Services::default(),
             kernel: KernelConfig::default(),
             limits: store::Limits::default(),
         }
@@ -103,6 +117,16 @@ impl Config {
     }
 }
 
+impl Services {
+    /// What the compiler has to know of it.
+    pub fn settings(&self) -> compile::Settings {
+        compile::Settings {
+            cluster_from_outside: self.clusterip_from_outside,
+            node_port_addresses: self.node_port_addresses.clone(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +142,8 @@ mod tests {
         assert_eq!(load("").unwrap(), Config::default());
         let config = load(
             "node = 'n1'\nmanifests = '/m'\n[kernel]\nuplinks = ['eth0']\ntables = { backends = 77 }\n\
-             [limits]\nname_bytes = 9\n",
+             [limits]\nname_bytes = 9\n[services]\nclusterip_from_outside = 'refuse'\n\
+             node_port_addresses = ['192.0.2.0/24']\n",
         )
         .unwrap();
         assert_eq!(config.node_name().unwrap(), "n1");
@@ -129,6 +154,13 @@ mod tests {
         assert_eq!(config.limits.name_bytes, 9);
         assert_eq!(config.limits.peers_per_rule, store::Limits::default().peers_per_rule);
         assert_eq!(config.table_limits().blocks(Table::Backends), 77);
+        assert_eq!(
+            config.services.settings(),
+            compile::Settings {
+                cluster_from_outside: FromOutside::Refuse,
+                node_port_addresses: vec!["192.0.2.0/24".parse().unwrap()],
+            }
+        );
     }
 
     #[test]
@@ -150,6 +182,8 @@ mod tests {
             ("[kernel]\n\nuplink = ['eth0']\n", ["line 3", "`uplink`"]),
             ("[kernel.tables]\nrows = 'many'\n", ["line 2", "expected u32"]),
             ("[limits]\nnames = 1\n", ["line 2", "`names`"]),
+            ("[services]\nclusterip_from_outside = 'drop'\n", ["line 2", "`refuse`"]),
+            ("[services]\nexternal_ip_ranges = ['10.0.0.1/8']\n", ["line 2", "10.0.0.0/8"]),
             ("node = \n", ["line 1", ""]),
             ("[observe]\n", ["line 1", "`observe`"]),
         ] {

@@ -1,7 +1,8 @@
 //! What the store asks of the tables, whether they are in the kernel or in memory.
 
 use std::{
-    net::SocketAddr,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -42,6 +43,42 @@ pub struct Flow {
     pub bytes: u64,
 }
 
+/// Who talks to which backend of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Conversation {
+    /// The service's number in the tables.
+    pub service: u32,
+    pub client: IpAddr,
+    pub backend: SocketAddr,
+}
+
+/// What was carried, to a backend and back from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub packets: u64,
+    pub bytes: u64,
+    pub reply_packets: u64,
+    pub reply_bytes: u64,
+}
+
+impl Counts {
+    /// Counts packets of one direction.
+    pub fn add(&mut self, reply: bool, packets: u64, bytes: u64) {
+        let (all_packets, all_bytes) = match reply {
+            true => (&mut self.reply_packets, &mut self.reply_bytes),
+            false => (&mut self.packets, &mut self.bytes),
+        };
+        *all_packets += packets;
+        *all_bytes += bytes;
+    }
+
+    /// Counts both directions.
+    pub fn add_all(&mut self, other: &Self) {
+        self.add(false, other.packets, other.bytes);
+        self.add(true, other.reply_packets, other.reply_bytes);
+    }
+}
+
 /// One counter of the datapath.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
@@ -63,8 +100,10 @@ pub struct Fill {
 /// An attached program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
+    /// Of `cgroup`, the cgroup's path.
     pub interface: String,
-    /// `xdp-native`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    /// `xdp-native`, `xdp-generic`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`,
+    /// `cgroup`.
     pub hook: &'static str,
 }
 
@@ -79,6 +118,11 @@ pub trait Dataplane: Send {
 
     /// Up to `limit` live flows.
     fn flows(&self, limit: usize) -> Vec<Flow>;
+
+    /// What services carried since it was last taken; nothing where no packets flow.
+    fn take_carried(&self) -> HashMap<Conversation, Counts> {
+        HashMap::new()
+    }
 
     fn counters(&self) -> Vec<Counter>;
 

@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
 
+use serde_json::{Value, json};
 use testbed::{
     agent::Agent,
     bed::{Bed, Host},
@@ -114,6 +120,105 @@ fn a_service_without_backends_refuses_at_once() {
             }
         }
     }
+}
+
+#[test]
+fn load_balancers_learn_whether_the_node_has_ready_backends() {
+    let bed = Bed::three_zones().unwrap();
+    let mut agent = Agent::start_on(&bed).unwrap();
+    let (shop, port) = (bed.workload("shop"), 32_100);
+    let manifest = |node: &str| {
+        let backends: Vec<_> = shop
+            .sockets(8080)
+            .iter()
+            .map(|socket| json!({ "address": socket.ip().to_string(), "port": 8080, "node": node }))
+            .collect();
+        let frontend = json!({ "address": vips(1)[0].to_string(), "port": WEB, "protocol": "TCP", "kind": "LOAD_BALANCER" });
+        Manifest::hosts(&bed)
+            .with("BackendSet", json!({ "name": "web", "backends": backends }))
+            .with(
+                "Service",
+                json!({
+                    "name": "x/web:80",
+                    "frontends": [frontend],
+                    "backendSet": "web",
+                    "externalTrafficPolicy": "LOCAL",
+                    "healthCheckNodePort": port,
+                }),
+            )
+    };
+    let outside = bed.client("outside");
+    let becomes = |expected: &str| {
+        let deadline = Instant::now() + 5 * SECOND;
+        for address in bed.node().addresses().each() {
+            let ask = || status_line(SocketAddr::new(address, port)).unwrap_or_default();
+            while !outside.netns().run(ask).contains(expected) {
+                assert!(Instant::now() < deadline, "{address} does not say {expected}");
+            }
+        }
+    };
+    agent.apply(manifest(bed.node().name()).text()).unwrap().expect_success();
+    agent.restart().unwrap();
+    becomes("200 OK");
+    agent.apply(manifest("zone-b-1").text()).unwrap().expect_success();
+    becomes("503 Service Unavailable");
+}
+
+#[test]
+fn what_crosses_zones_is_counted_and_a_restart_counts_nothing_twice() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let mut agent = Agent::start_on(&bed).unwrap();
+    let (web, far) = (bed.workload("web"), bed.remote("zone-b-1"));
+    let _servers = serve(&[far]);
+    agent.apply(services(&bed, &[far], &[]).text()).unwrap().expect_success();
+    let traffic = |agent: &Agent| -> Vec<Value> {
+        let json = agent.cli(&["get", "zones", "web", "-o", "json"]).unwrap().expect_success();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        json["traffic"].as_array().unwrap().clone()
+    };
+    let counted = |agent: &Agent, fewest: u64| {
+        let deadline = Instant::now() + 20 * SECOND;
+        loop {
+            let all = traffic(agent);
+            let packets = |it: &Value| it["packets"].as_str().unwrap().parse::<u64>().unwrap();
+            let sum: u64 = all.iter().map(packets).sum();
+            if sum >= fewest {
+                return (all, sum);
+            }
+            assert!(Instant::now() < deadline, "{sum} of {fewest} packets: {all:?}");
+            thread::sleep(SECOND / 10);
+        }
+    };
+    let requests = 5;
+    for _ in 0..requests {
+        for vip in vips(1) {
+            http_get(web, SocketAddr::new(vip, WEB)).unwrap();
+        }
+    }
+    // A request takes at least a SYN, an acknowledgement, the question and a FIN.
+    let (all, _) = counted(&agent, 4 * 2 * requests);
+    for entry in &all {
+        assert_eq!(entry["fromZone"], bed.node().zone(), "{entry}");
+        assert_eq!(entry["toZone"], far.zone(), "{entry}");
+        let bytes = |field: &str| entry[field].as_str().unwrap().parse::<u64>().unwrap();
+        assert!(bytes("bytes") > 0 && bytes("replyBytes") > 0, "{entry}");
+    }
+    agent.restart().unwrap();
+    http_get(web, SocketAddr::new(vips(1)[0], WEB)).unwrap();
+    // The first pass of the new agent may have come before the request, or after it.
+    thread::sleep(11 * SECOND);
+    let (_, sum) = counted(&agent, 0);
+    assert!(sum < 12, "{sum} packets of one request");
+}
+
+/// The first line of what an HTTP server says.
+fn status_line(server: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&server, SECOND)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 #[test]

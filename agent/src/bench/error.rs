@@ -30,6 +30,8 @@ pub enum BenchError {
     TableTooSmall { flows: u32, buckets: u32 },
     #[error("cannot stay on one processor or read its clock: {0}")]
     System(#[from] nix::errno::Errno),
+    #[error("cannot draw the plot: {0}")]
+    Plot(#[from] plotters::drawing::DrawingAreaErrorKind<io::Error>),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot write the output: {0}")]

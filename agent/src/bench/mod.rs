@@ -3,7 +3,8 @@
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
 //! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables; `services` what many services take.
+//! takes from an object to the tables; `services` what many services take. `zones` simulates how
+//! clients and backends in zones find each other; it needs no kernel.
 
 mod control;
 mod error;
@@ -21,9 +22,11 @@ mod services;
 mod statistics;
 mod stopwatch;
 mod world;
+mod zones;
 
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use options::{Output, PathOptions};
 pub use path::run as path;
 pub use services::{ServicesOptions, run as services};
+pub use zones::{ZonesOptions, run as zones};

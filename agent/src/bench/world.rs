@@ -9,8 +9,8 @@ use std::{
 use abi::bench::SERVERS;
 
 use crate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
     Topology, TrafficPolicy, Workload, World,
 };
 
@@ -115,6 +115,7 @@ fn add_service(
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     };
     world.upsert(Resource::BackendSet(BackendSet {
@@ -128,6 +129,9 @@ fn add_service(
         internal_policy: TrafficPolicy::Cluster,
         external_policy: policy,
         source_ranges: Vec::new(),
+        health_check_port: None,
+        affinity: None,
+        forwarding: Forwarding::default(),
         name,
     }));
 }

@@ -19,6 +19,8 @@ pub enum CliError {
     Protocol(&'static str),
     #[error("nothing was applied: refused for {0} reason(s), listed above")]
     Refused(usize),
+    #[error("--offers is for services")]
+    OffersOfServices,
     #[error("{0}")]
     NotFound(String),
     #[error(transparent)]

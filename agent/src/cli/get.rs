@@ -1,6 +1,6 @@
 //! `zonegate get`: what the agent holds.
 
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write, str::FromStr};
 
 use clap::Args;
 use proto::v1::{
@@ -11,22 +11,46 @@ use serde_norway::{Mapping, Value};
 use super::{
     client::Client,
     error::CliError,
-    kind::KindArgument,
+    kind::{KindArgument, UnknownKind},
+    offers,
     output::{Format, print_table, print_value},
-    resource as resources,
+    resource as resources, zones,
 };
 
 #[derive(Debug, Args)]
 pub struct GetArguments {
-    /// Kind of resource: node, workload, address-set, policy, backend-set, service
-    kind: KindArgument,
-    /// Name of one resource; all of the kind without it
+    /// Kind of resource: node, workload, address-set, policy, backend-set, service; or zones, for
+    /// what services carry from zone to zone
+    what: What,
+    /// Name of one resource, or of a service for zones; all without it
     name: Option<String>,
     /// Only those of this owner
     #[arg(long, conflicts_with = "name")]
     owner: Option<String>,
+    /// Of services, what they offer on this node rather than what the agent was told; a table of
+    /// services always shows that
+    #[arg(long)]
+    offers: bool,
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Kind(Kind),
+    Zones,
+}
+
+impl FromStr for What {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        match text {
+            "zone" | "zones" => Ok(Self::Zones),
+            text => text.parse().map(|KindArgument(kind)| Self::Kind(kind)),
+        }
+    }
 }
 
 pub async fn run(
@@ -34,11 +58,23 @@ pub async fn run(
     client: &Client,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let kind = arguments.kind.0;
+    let name = arguments.name.as_deref().unwrap_or_default();
+    let kind = match arguments.what {
+        What::Kind(kind) => kind,
+        What::Zones if arguments.offers => return Err(CliError::OffersOfServices),
+        What::Zones => return zones::run(client, name, arguments.output, out).await,
+    };
+    if arguments.offers && kind != Kind::Service {
+        return Err(CliError::OffersOfServices);
+    }
     let held = match &arguments.name {
         Some(name) => vec![one(client, kind, name).await?],
         None => client.list(kind, arguments.owner.as_deref().unwrap_or_default()).await?,
     };
+    if kind == Kind::Service && (arguments.offers || arguments.output == Format::Table) {
+        let names: BTreeSet<&str> = held.iter().filter_map(service_name).collect();
+        return offers::run(client, name, &names, arguments.output, out).await;
+    }
     match arguments.output {
         Format::Table => table(out, kind, &held),
         Format::Yaml => yaml(out, &held),
@@ -63,6 +99,13 @@ async fn one(client: &Client, kind: Kind, name: &str) -> Result<HeldResource, Cl
             Err(CliError::NotFound(format!("{description} is not held")))
         }
         Err(status) => Err(client.failed(status)),
+    }
+}
+
+fn service_name(held: &HeldResource) -> Option<&str> {
+    match held.resource.as_ref()?.kind.as_ref()? {
+        resource::Kind::Service(service) => Some(&service.name),
+        _ => None,
     }
 }
 
@@ -100,13 +143,12 @@ fn table(out: &mut dyn Write, kind: Kind, held: &[HeldResource]) -> Result<(), C
 
 fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Unspecified => &[],
+        Kind::Unspecified | Kind::Service => &[],
         Kind::Node => &["ZONE", "REGION", "ADDRESSES"],
         Kind::Workload => &["NODE", "INTERFACE", "ADDRESSES"],
         Kind::AddressSet => &["PREFIXES", "EXCEPT"],
         Kind::Policy => &["TIER", "PRIORITY", "SUBJECTS", "INGRESS", "EGRESS"],
         Kind::BackendSet => &["BACKENDS", "READY", "ZONES"],
-        Kind::Service => &["FRONTENDS", "BACKEND-SET", "PREFERENCE"],
     }
 }
 
@@ -114,7 +156,8 @@ fn columns(kind: Kind) -> &'static [&'static str] {
 fn cells(resource: &Resource) -> Vec<String> {
     use resource::Kind;
     match &resource.kind {
-        None => Vec::new(),
+        // Services have a table of their own.
+        None | Some(Kind::Service(_)) => Vec::new(),
         Some(Kind::Node(it)) => vec![it.zone.clone(), it.region.clone(), some(&it.addresses)],
         Some(Kind::Workload(it)) => {
             vec![it.node.clone(), it.interface.clone(), some(&it.addresses)]
@@ -130,21 +173,6 @@ fn cells(resource: &Resource) -> Vec<String> {
             zones.dedup();
             zones.retain(|zone| !zone.is_empty());
             vec![it.backends.len().to_string(), ready.to_string(), some(&zones)]
-        }
-        Some(Kind::Service(it)) => {
-            let frontends: Vec<String> = it
-                .frontends
-                .iter()
-                .map(|at| {
-                    let v6 = at.address.contains(':');
-                    let (open, close) = if v6 { ("[", "]") } else { ("", "") };
-                    let protocol = at.protocol().as_str_name();
-                    format!("{open}{}{close}:{}/{protocol}", at.address, at.port)
-                })
-                .collect();
-            let preference: Vec<String> =
-                it.preference().map(|scope| scope.as_str_name().to_owned()).collect();
-            vec![some(&frontends), it.backend_set.clone(), some(&preference)]
         }
     }
 }
@@ -164,7 +192,7 @@ fn policy_cells(policy: &Policy) -> Vec<String> {
 }
 
 /// The first few, and how many more there are.
-fn some(values: &[String]) -> String {
+pub(super) fn some(values: &[String]) -> String {
     let shown = values.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(",");
     match values.len().saturating_sub(SHOWN) {
         0 => shown,

@@ -11,9 +11,11 @@ mod flows;
 mod get;
 mod kind;
 mod manifest;
+mod offers;
 mod output;
 mod resource;
 mod status;
+mod zones;
 
 use std::{
     io::{self, Write},

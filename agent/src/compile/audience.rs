@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Frontend, FrontendKind, Service, TrafficPolicy};
+use crate::model::{Forwarding, Frontend, FrontendKind, Service, TrafficPolicy};
 
 /// Frontends of a service that answer alike: each role has a record of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,7 +73,8 @@ impl Role {
             }
             (_, _, TrafficPolicy::Cluster) => {
                 let all = share(List::Cluster, true);
-                Shares { pods: all, node: all, outside: all }
+                let snat = !self.is_tunnelled(service);
+                Shares { pods: all, node: all, outside: Share { snat, ..all } }
             }
             (_, _, TrafficPolicy::Local) => Shares {
                 pods: share(List::Cluster, false),
@@ -81,6 +82,13 @@ impl Role {
                 outside: share(List::Local, false),
             },
         }
+    }
+}
+
+impl Role {
+    /// Whether outsiders reach backends elsewhere through tunnels.
+    pub(super) fn is_tunnelled(self, service: &Service) -> bool {
+        self != Self::Cluster && service.forwarding == Forwarding::Tunnel
     }
 }
 
@@ -104,6 +112,9 @@ mod tests {
             internal_policy,
             external_policy,
             source_ranges: Vec::new(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
         }
     }
 

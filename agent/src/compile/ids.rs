@@ -42,7 +42,9 @@ impl Ids {
                 .filter(move |id| used(adopted, table, *id))
         };
         self.local.endpoints.avoid(records(Table::Endpoints), now);
-        let services = records(Table::Services).chain(adopted.frontends.values().copied());
+        // What tunnels lead to are backends.
+        let services = adopted.frontends.iter().filter(|(key, _)| !key.is_tunnelled());
+        let services = records(Table::Services).chain(services.map(|(_, id)| *id));
         self.services.avoid(Pool::Services, services, now);
         self.services.avoid(Pool::Backends, records(Table::Backends), now);
         self.services.avoid(Pool::NextHops, adopted.next_hops.keys().copied(), now);

@@ -8,8 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sha2::{Digest, Sha256};
 
-/// The index in `backends` of each slot's owner, for a table of as many slots as its
-/// [`Wish`] comes to.
+/// The index in `backends` of each slot's owner, for a table of [`Need::size`] slots.
 pub(super) fn table(backends: &[(SocketAddr, u32)], size: u32) -> Vec<u32> {
     if backends.len() < 2 {
         return vec![0; backends.len()];
@@ -44,6 +43,15 @@ pub(super) fn table(backends: &[(SocketAddr, u32)], size: u32) -> Vec<u32> {
 
 const FREE: u32 = u32::MAX;
 
+/// What the number of slots of a list of backends follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Need {
+    /// What evenness asks for.
+    wish: u64,
+    /// What it cannot do with less than.
+    least: u64,
+}
+
 /// Slots per unit of weight, for shares within one per cent.
 const SLOTS_PER_UNIT: u64 = 100;
 /// Slots per backend and backend: what keeps the slots that change hands without need, when a
@@ -53,43 +61,48 @@ const SLOTS_PER_PAIR: u64 = 8;
 /// What uneven weights may ask for, and what every backend gets however scarce slots are.
 const MOST_PER_BACKEND: u64 = 1000;
 const LEAST_PER_BACKEND: u64 = 8;
+/// Slots per backend where shares follow zones: four for each of the units that they are in.
+const SPILLED_PER_BACKEND: u64 = 256;
 /// The most that a service asks for.
 pub(super) const LARGEST: u32 = 131_072;
 
-/// What the number of slots follows from: lists that wish alike get the same number.
-///
-/// The count of backends is rounded up to a power of two, so that one more or less seldom
-/// changes the size, which would deal all slots anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Wish {
-    /// The sum of the weights over their common divisor, and how many they are; powers of two.
-    units: u64,
-    count: u64,
-}
+impl Need {
+    /// For weights that stay as they are. The count of backends is rounded up to a power of two, so
+    /// that one more or less seldom changes the size, which would deal all slots anew.
+    pub(super) fn of_weights(backends: &[(SocketAddr, u32)]) -> Self {
+        let weights = || backends.iter().map(|(_, weight)| (*weight).max(1));
+        let divisor = weights().fold(0, gcd);
+        let units: u64 = weights().map(|weight| (weight / divisor) as u64).sum();
+        Self::new(backends.len(), backends.len(), |count| {
+            (units.next_power_of_two() * SLOTS_PER_UNIT).min(count * MOST_PER_BACKEND)
+        })
+    }
 
-impl Wish {
-    /// Of a list that is not empty.
-    pub(super) fn of(weights: impl Iterator<Item = u32> + Clone) -> Self {
-        let weights = weights.map(|weight| weight.max(1));
-        let divisor = weights.clone().fold(0, gcd).max(1);
-        let units: u64 = weights.clone().map(|weight| (weight / divisor) as u64).sum();
-        let count = weights.count() as u64;
-        Self { units: units.next_power_of_two(), count: count.next_power_of_two() }
+    /// For weights that follow the zones of a service with `ready` backends, of which `used` have
+    /// any. Another size would deal all slots anew, so it depends neither on the weights nor, but
+    /// for a single one, on how many have any: all of that changes with every node.
+    pub(super) fn of_zones(ready: usize, used: usize) -> Self {
+        Self::new(ready, used, |count| count * SPILLED_PER_BACKEND)
+    }
+
+    fn new(backends: usize, used: usize, wish: impl Fn(u64) -> u64) -> Self {
+        if used < 2 {
+            return Self { wish: used as u64, least: used as u64 };
+        }
+        let count = (backends as u64).next_power_of_two();
+        Self {
+            wish: wish(count).max(count * count * SLOTS_PER_PAIR),
+            least: count * LEAST_PER_BACKEND,
+        }
     }
 
     /// The number of slots, a prime above `largest` at most as far as the next one is, or 1 for a
     /// single backend. A smaller `largest` costs services with many backends evenness first.
-    pub(super) fn slots(self, largest: u32) -> u32 {
-        let Self { units, count } = self;
-        if count < 2 {
-            return 1;
+    pub(super) fn size(self, largest: u32) -> u32 {
+        if self.wish < 2 {
+            return self.wish as u32;
         }
-        let wish = (units * SLOTS_PER_UNIT)
-            .min(count * MOST_PER_BACKEND)
-            .max(count * count * SLOTS_PER_PAIR)
-            .min(largest as u64)
-            .max(count * LEAST_PER_BACKEND);
-        next_prime(wish) as u32
+        next_prime(self.wish.min(largest as u64).max(self.least)) as u32
     }
 }
 
@@ -155,12 +168,8 @@ mod tests {
         (0..count).map(|n| (SocketAddr::from(([10, 0, 0, n], 80)), weight(n))).collect()
     }
 
-    fn size(backends: &[(SocketAddr, u32)], largest: u32) -> u32 {
-        Wish::of(backends.iter().map(|(_, weight)| *weight)).slots(largest)
-    }
-
     fn deal(backends: &[(SocketAddr, u32)]) -> Vec<u32> {
-        table(backends, size(backends, LARGEST))
+        table(backends, Need::of_weights(backends).size(LARGEST))
     }
 
     fn owners(backends: &[(SocketAddr, u32)]) -> Vec<SocketAddr> {
@@ -170,6 +179,7 @@ mod tests {
     #[test]
     fn sizes() {
         let rows = [
+            (0, 7, LARGEST, 0),
             (1, 7, LARGEST, 1),
             (2, 7, LARGEST, 211),
             (3, 1, LARGEST, 401),
@@ -183,8 +193,28 @@ mod tests {
         ];
         for (count, weight, largest, slots) in rows {
             let backends = backends(count, |_| weight);
-            assert_eq!(size(&backends, largest), slots, "{count} of {weight} within {largest}");
+            let size = Need::of_weights(&backends).size(largest);
+            assert_eq!(size, slots, "{count} of {weight} within {largest}");
             assert_eq!(table(&backends, slots).len(), slots as usize);
+        }
+    }
+
+    #[test]
+    fn sizes_where_shares_follow_zones() {
+        let rows = [
+            (0, 0, LARGEST, 0),
+            (10, 1, LARGEST, 1),
+            (2, 2, LARGEST, 521),
+            (9, 2, LARGEST, 4099),
+            (16, 16, LARGEST, 4099),
+            (64, 3, LARGEST, 32_771),
+            (200, 200, LARGEST, 131_101),
+            (16, 16, 512, 521),
+            (16, 2, 1, 131),
+        ];
+        for (ready, used, largest, slots) in rows {
+            let size = Need::of_zones(ready, used).size(largest);
+            assert_eq!(size, slots, "{used} of {ready} within {largest}");
         }
     }
 

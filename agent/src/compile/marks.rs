@@ -7,8 +7,11 @@ use std::{
 
 use abi::address::Leaf;
 
-use super::{frontends, ids::Ids};
-use crate::model::{FrontendKind, Key, Kind, Service, World};
+use super::{
+    frontends::{self, Place},
+    ids::Ids,
+};
+use crate::model::{FrontendKind, Key, Kind, Service};
 
 /// Flags and local endpoint of an address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,11 +50,11 @@ impl Marks {
     /// were.
     pub(super) fn update<'k>(
         &mut self,
-        world: &World,
-        node: &str,
+        place: Place<'_>,
         changed: impl Iterator<Item = &'k Key>,
         ids: &Ids,
     ) -> BTreeSet<IpAddr> {
+        let Place { world, node, .. } = place;
         let mut touched = BTreeSet::new();
         let mut keys: BTreeSet<Key> = changed.cloned().collect();
         if keys.iter().any(|key| key.kind == Kind::Node && key.name == node) {
@@ -59,7 +62,7 @@ impl Marks {
             keys.extend(world.services.values().filter(|it| has_node_port(it)).map(key_of));
         }
         for key in &keys {
-            let claims = claims(world, node, key, ids);
+            let claims = claims(place, key, ids);
             let before = if claims.is_empty() {
                 self.claimed.remove(key)
             } else {
@@ -122,7 +125,7 @@ fn sum(claims: &[Claim]) -> Mark {
         match claim {
             Claim::Frontend => mark.flags |= Leaf::FRONTEND,
             Claim::ThisNode => mark.flags |= Leaf::THIS_NODE,
-            Claim::OtherNode => {}
+            Claim::OtherNode => mark.flags |= Leaf::OTHER_NODE,
             Claim::Workload(endpoint) => {
                 mark.flags |= Leaf::WORKLOAD;
                 mark.endpoint = mark.endpoint.max(*endpoint);
@@ -145,7 +148,8 @@ fn key_of(service: &Service) -> Key {
 }
 
 /// What a resource says about addresses.
-fn claims(world: &World, node: &str, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim)> {
+fn claims(place: Place<'_>, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim)> {
+    let Place { world, node, .. } = place;
     let of = |addresses: &[IpAddr], claim| addresses.iter().map(|it| (*it, claim)).collect();
     match key.kind {
         Kind::Node => world.nodes.get(&key.name).map(|it| {
@@ -158,7 +162,7 @@ fn claims(world: &World, node: &str, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim
         }),
         Kind::Service => world.services.get(&key.name).map(|it| {
             let frontends = it.frontends.iter();
-            let addresses = frontends.flat_map(|it| frontends::addresses(world, node, it));
+            let addresses = frontends.flat_map(|it| frontends::addresses(place, it));
             let addresses: BTreeSet<IpAddr> = addresses.collect();
             addresses.into_iter().map(|address| (address, Claim::Frontend)).collect()
         }),

@@ -11,11 +11,13 @@
 //!   spaces by them, [`tiers`] and [`ports`] decide what each class may do, [`chains`] and
 //!   [`rows`] write it down, with the help of [`port_sets`];
 //! - [`services`] follows services and backends, [`service_ids`] numbers them, [`frontends`] leads
-//!   to them and [`next_hops`] from them to the wire, [`audience`] knows who gets which list of
-//!   backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
-//!   [`places`] finds room for them, [`slots`] writes them, and [`offers`] what each audience gets;
-//!   [`intervals`] holds the ranges of addresses that services ask for; [`recover`] reads the
-//!   numbers from the tables of an earlier agent;
+//!   to them, [`tunnels`] from other nodes to those here, and [`next_hops`] from them to the wire,
+//!   [`audience`] knows who gets which list of backends, [`nearness`] makes the lists, [`spill`]
+//!   weighs zones, [`maglev`] deals the slots, [`places`] finds room for them, [`slots`] writes
+//!   them, and [`offers`] what each audience gets; [`intervals`] holds the ranges of addresses that
+//!   services ask for, and [`settings`] is what an operator decides; [`recover`] reads the numbers
+//!   from the tables of an earlier agent;
+//! - [`offered`] says in words what services offer;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
 
@@ -39,6 +41,7 @@ mod marks;
 mod nearness;
 mod next_hops;
 mod numbers;
+mod offered;
 mod offers;
 mod places;
 mod port_sets;
@@ -49,22 +52,31 @@ mod rows;
 mod service_ids;
 mod services;
 mod sets;
+mod settings;
 mod slots;
 mod spill;
 mod subjects;
 mod tiers;
+mod tunnels;
 mod update;
 
-use std::collections::BTreeSet;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 pub use self::{
     explain::{Connection, Decision, explain},
     ids::Ids,
     limits::Limits,
+    offered::{Answer, Audience, Fate, Offer, Offered, Why},
+    settings::{FromOutside, Settings},
     tiers::Direction,
 };
 use self::{
+    frontends::Place,
     ids::LocalIds,
+    service_ids::ServiceIds,
     update::{State, Update},
 };
 use crate::{
@@ -80,6 +92,7 @@ use crate::{
 pub struct Compiler {
     node: String,
     limits: Limits,
+    settings: Settings,
     ids: Ids,
     /// What the last image was made from, unless it came to nothing.
     state: Option<State>,
@@ -90,7 +103,20 @@ pub struct Compiler {
 impl Compiler {
     /// `node` is the name of the node that the tables belong to.
     pub fn new(node: String, limits: Limits) -> Self {
-        Self { node, limits, ids: Ids::default(), state: None, before: None }
+        Self {
+            node,
+            limits,
+            settings: Settings::default(),
+            ids: Ids::default(),
+            state: None,
+            before: None,
+        }
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 
     /// Compiles everything anew. On refusal the ids are unchanged.
@@ -122,6 +148,15 @@ impl Compiler {
         self.ids.start_after(adopted);
     }
 
+    /// The numbers of services in the last image that is known to be committed.
+    fn committed_ids(&self) -> Cow<'_, ServiceIds> {
+        let mut ids = Cow::Borrowed(&self.ids.services);
+        if self.before.is_some() {
+            ids.to_mut().undo();
+        }
+        ids
+    }
+
     fn anew(&mut self, world: &World) -> Result<State, Vec<Refusal>> {
         let mut state = State::default();
         self.step(&mut state, world, &world.keys().collect())?;
@@ -134,9 +169,9 @@ impl Compiler {
         world: &World,
         changed: &BTreeSet<Key>,
     ) -> Result<(), Vec<Refusal>> {
-        let Self { node, limits, ids, .. } = self;
+        let Self { node, limits, settings, ids, .. } = self;
         ids.local.compilations += 1;
-        Update { node, limits, world, changed }.run(state, ids)
+        Update { node, limits, settings, world, changed }.run(state, ids)
     }
 }
 
@@ -178,9 +213,30 @@ impl Compile for Compiler {
     }
 
     fn validate(&self, world: &World) -> Result<(), Vec<Refusal>> {
-        let Self { node, limits, ids, .. } = self;
+        let Self { node, limits, settings, ids, .. } = self;
         let (node, limits, ids) = (node.clone(), limits.clone(), ids.clone());
-        Self { ids, ..Self::new(node, limits) }.compile(world).map(drop)
+        let other = Self::new(node, limits).with_settings(settings.clone());
+        Self { ids, ..other }.compile(world).map(drop)
+    }
+
+    fn image(&self) -> Option<&Image> {
+        let state = self.state.as_ref().filter(|_| self.before.is_none());
+        state.map(|state| state.draft.image())
+    }
+
+    fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer> {
+        let place = Place { world, node: &self.node, settings: &self.settings };
+        offered::offers(place, image, &self.committed_ids(), service)
+    }
+
+    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String> {
+        let ids = self.committed_ids();
+        let records = ids
+            .known
+            .iter()
+            .flat_map(|(name, known)| known.records.iter().map(move |(_, number)| (*number, name)));
+        let wanted = records.filter(|(number, _)| numbers.contains(number));
+        wanted.map(|(number, name)| (number, name.clone())).collect()
     }
 
     fn usage(&self) -> Vec<Usage> {
@@ -207,7 +263,7 @@ impl Compile for Compiler {
                 ids.services.recover(world, &self.node, tables, ids.local.compilations);
             }
             // There are no flows either that could name a number.
-            None => ids.services = service_ids::ServiceIds::default(),
+            None => ids.services = ServiceIds::default(),
         }
         self.ids = ids;
         true

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::spill::{self, Zone};
+use super::{
+    offered::Why,
+    spill::{self, Zone},
+};
 use crate::model::{ANY_KEY, Backend, Hints, Nearness, Node, Scope, Spill, Topology};
 
 /// Where this node is, and every other.
@@ -26,22 +29,32 @@ impl<'w> Location<'w> {
         topology: &Topology,
         hinted: bool,
     ) -> Vec<&'b Backend> {
-        let ready = select(backends, |backend| backend.ready);
+        self.choose(backends, topology, hinted).0
+    }
+
+    /// As [`Self::cluster`], with what decided.
+    pub(super) fn choose<'b>(
+        &self,
+        backends: &[&'b Backend],
+        topology: &Topology,
+        hinted: bool,
+    ) -> (Vec<&'b Backend>, Why) {
+        let ready = select(backends, Backend::is_available);
         if ready.is_empty() {
-            return select(backends, is_last_resort);
+            return (select(backends, Backend::is_last_resort), Why::Terminating);
         }
         match topology {
             Topology::Hints(Some(nearness)) if !hinted => {
                 self.by_hints(&ready, |backend| self.computed(backend, *nearness))
             }
-            Topology::Spill(_) => ready,
+            Topology::Spill(spill) => (ready, Why::Spill(spill.factor)),
             Topology::Hints(_) => self.by_hints(&ready, |backend| backend.hints.clone()),
             Topology::Keys(keys) => self.by_keys(&ready, keys),
             Topology::Scopes(scopes) => scopes
                 .iter()
-                .map(|scope| select(&ready, |backend| self.within(*scope, backend)))
-                .find(|near| !near.is_empty())
-                .unwrap_or_default(),
+                .map(|scope| (select(&ready, |it| self.within(*scope, it)), Why::Scope(*scope)))
+                .find(|(near, _)| !near.is_empty())
+                .unwrap_or((Vec::new(), Why::Exhausted)),
         }
     }
 
@@ -56,7 +69,7 @@ impl<'w> Location<'w> {
             backends.into_iter().map(|backend| (backend, backend.weight)).collect()
         };
         let Topology::Spill(Spill { factor, clients }) = topology else { return own(backends) };
-        if !backends.iter().any(|backend| backend.ready) {
+        if !backends.iter().any(|backend| backend.is_available()) {
             return own(backends);
         }
         let mut zones: BTreeMap<&str, Zone> = BTreeMap::new();
@@ -86,8 +99,8 @@ impl<'w> Location<'w> {
     /// The backends on this node: the ready ones, else what is terminating and still serves.
     pub(super) fn local<'b>(&self, backends: &[&'b Backend]) -> Vec<&'b Backend> {
         let here = select(backends, |backend| same(self.node, &backend.node));
-        let ready = select(&here, |backend| backend.ready);
-        if ready.is_empty() { select(&here, is_last_resort) } else { ready }
+        let ready = select(&here, Backend::is_available);
+        if ready.is_empty() { select(&here, Backend::is_last_resort) } else { ready }
     }
 
     /// Kubernetes' hints (`pkg/proxy/topology.go`): they count if every backend has one, and some
@@ -96,7 +109,7 @@ impl<'w> Location<'w> {
         &self,
         ready: &[&'b Backend],
         hints: impl Fn(&Backend) -> Hints,
-    ) -> Vec<&'b Backend> {
+    ) -> (Vec<&'b Backend>, Why) {
         let hints: Vec<Hints> = ready.iter().map(|backend| hints(backend)).collect();
         let named = |names: fn(&Hints) -> &Vec<String>, here: &str| -> Option<Vec<&'b Backend>> {
             let complete = hints.iter().all(|hint| !names(hint).is_empty());
@@ -105,9 +118,13 @@ impl<'w> Location<'w> {
             let near: Vec<_> = near.map(|(backend, _)| *backend).collect();
             (complete && !near.is_empty()).then_some(near)
         };
-        named(|hints| &hints.nodes, self.node)
-            .or_else(|| named(|hints| &hints.zones, self.zone(self.node)))
-            .unwrap_or_else(|| ready.to_vec())
+        let of_node = named(|hints| &hints.nodes, self.node).map(|near| (near, Why::SameNode));
+        of_node
+            .or_else(|| {
+                let near = named(|hints| &hints.zones, self.zone(self.node))?;
+                Some((near, Why::SameZone))
+            })
+            .unwrap_or_else(|| (ready.to_vec(), Why::Everywhere))
     }
 
     /// What the cluster's controller would say (`trafficdist` of Kubernetes' endpoint slices).
@@ -125,25 +142,27 @@ impl<'w> Location<'w> {
     }
 
     /// Topology keys as Kubernetes 1.17 had them (`FilterTopologyEndpoint`).
-    fn by_keys<'b>(&self, ready: &[&'b Backend], keys: &[String]) -> Vec<&'b Backend> {
-        let Some(last) = keys.last() else { return ready.to_vec() };
+    fn by_keys<'b>(&self, ready: &[&'b Backend], keys: &[String]) -> (Vec<&'b Backend>, Why) {
+        let everywhere = || (ready.to_vec(), Why::Everywhere);
+        let nowhere = || (Vec::new(), Why::Exhausted);
+        let Some(last) = keys.last() else { return everywhere() };
         let labels = |node: &str| self.nodes.get(node).map(|node| &node.labels);
         let Some(here) = labels(self.node).filter(|labels| !labels.is_empty()) else {
-            return if last == ANY_KEY { ready.to_vec() } else { Vec::new() };
+            return if last == ANY_KEY { everywhere() } else { nowhere() };
         };
         for key in keys {
             if key == ANY_KEY {
-                return ready.to_vec();
+                return everywhere();
             }
             let Some(value) = here.get(key) else { continue };
             let near = select(ready, |backend| {
                 labels(&backend.node).and_then(|labels| labels.get(key)) == Some(value)
             });
             if !near.is_empty() {
-                return near;
+                return (near, Why::Label(key.clone()));
             }
         }
-        Vec::new()
+        nowhere()
     }
 
     fn within(&self, scope: Scope, backend: &Backend) -> bool {
@@ -155,8 +174,8 @@ impl<'w> Location<'w> {
         }
     }
 
-    fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
-        if backend.zone.is_empty() { self.zone(&backend.node) } else { &backend.zone }
+    pub(super) fn zone_of<'b>(&'b self, backend: &'b Backend) -> &'b str {
+        backend.zone_in(self.nodes)
     }
 
     fn zone(&self, node: &str) -> &str {
@@ -173,11 +192,7 @@ const MOST_CLIENTS: u64 = u32::MAX as u64;
 
 /// Whether a backend can be used at all.
 pub(super) fn is_usable(backend: &Backend) -> bool {
-    backend.ready || is_last_resort(backend)
-}
-
-fn is_last_resort(backend: &Backend) -> bool {
-    backend.serving && backend.terminating
+    backend.is_available() || backend.is_last_resort()
 }
 
 fn select<'b>(backends: &[&'b Backend], chosen: impl Fn(&Backend) -> bool) -> Vec<&'b Backend> {
@@ -208,14 +223,14 @@ mod tests {
         (name.into(), node)
     }
 
-    /// `byte@node[/zone]`, then `!` not ready, `~` terminating but serving; after a blank, hints
+    /// `byte@node[/zone]`, then `!` not ready, `~` terminating but serving, `%` draining; after a blank, hints
     /// for zones and, with a `.` before them, for nodes.
     fn backend(text: &str) -> Backend {
         let mut words = text.split(' ');
         let text = words.next().unwrap();
         let (nodes, zones): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('.'));
         let names = |names: Vec<&str>| names.into_iter().map(|it| it.replace('.', "")).collect();
-        let (place, state) = text.split_at(text.find(['!', '~']).unwrap_or(text.len()));
+        let (place, state) = text.split_at(text.find(['!', '~', '%']).unwrap_or(text.len()));
         let (last_byte, place) = place.split_once('@').unwrap();
         let (node, zone) = place.split_once('/').unwrap_or((place, ""));
         Backend {
@@ -223,9 +238,10 @@ mod tests {
             node: node.into(),
             zone: zone.into(),
             hints: Hints { zones: names(zones), nodes: names(nodes) },
-            ready: state.is_empty(),
+            ready: matches!(state, "" | "%"),
             serving: state != "!",
             terminating: state == "~",
+            draining: state == "%",
             weight: 1,
         }
     }
@@ -278,6 +294,14 @@ mod tests {
                 "here",
                 &[Zone],
                 &["1@far~", "2@here!", "3@here~"],
+                &[1, 3],
+            ),
+            ("draining beside ready", "here", &[Zone, Any], &["1@here%", "2@far"], &[2]),
+            (
+                "draining as last resort",
+                "here",
+                &[Zone],
+                &["1@far%", "2@here!", "3@here~"],
                 &[1, 3],
             ),
             ("nothing", "here", &[Any], &["1@here!"], &[]),
@@ -369,6 +393,7 @@ mod tests {
             ("ready here", &["1@here b", "2@far a", "3@here"], &[1, 3]),
             ("ready before terminating", &["1@here~", "2@here"], &[2]),
             ("terminating here", &["1@here~", "2@far", "3@here!"], &[1]),
+            ("draining here", &["1@here%", "2@far", "3@here!"], &[1]),
             ("nobody here", &["1@far", "2@"], &[]),
         ];
         for (name, backends, expected) in rows {

@@ -28,6 +28,11 @@ pub(super) struct Full {
 }
 
 impl NextHops {
+    /// Whether the kernel delivers an address on this node.
+    pub(super) fn is_here(&self, address: IpAddr) -> bool {
+        self.here.contains(&address)
+    }
+
     pub(super) fn set_here(&mut self, here: BTreeSet<IpAddr>) {
         self.touched.extend(self.here.symmetric_difference(&here));
         self.here = here;

@@ -12,9 +12,10 @@ use abi::{
 
 use super::{
     audience::Role,
-    frontends,
+    frontends::{self, Place},
     ranges::Family,
     service_ids::{Known, KnownBackend, Pool, ServiceIds},
+    settings::Settings,
 };
 use crate::{
     image::Image,
@@ -26,8 +27,10 @@ impl ServiceIds {
     /// which records are whose, and each backend names a record of its service. All other numbers
     /// that have ever been in use rest.
     pub(super) fn recover(&mut self, world: &World, node: &str, tables: &Image, now: u64) {
+        // Whatever the earlier agent's settings were: nobody has more addresses than by these.
+        let place = Place { world, node, settings: &Settings::default() };
         self.next_hops = tables.next_hops.iter().map(|(id, address)| (*address, *id)).collect();
-        let owners = self.recover_records(world, node, tables);
+        let owners = self.recover_records(place, tables);
         let backends = self.recover_backends(tables, &owners);
         let hops = tables.next_hops.keys().copied().collect();
         let records = owners.into_keys().collect();
@@ -42,27 +45,26 @@ impl ServiceIds {
     /// where somebody else has its address, it is not its own record that is there.
     fn recover_records<'w>(
         &mut self,
-        world: &'w World,
-        node: &str,
+        place: Place<'w>,
         tables: &Image,
     ) -> BTreeMap<u32, (&'w str, Family)> {
         let mut owners = BTreeMap::new();
         for node_ports in [false, true] {
-            for (service, frontend) in frontends::all(world) {
+            for (service, frontend) in frontends::all(place.world) {
                 if (frontend.kind == FrontendKind::NodePort) != node_ports {
                     continue;
                 }
                 let family = Family::of(frontend.address);
                 let role = (family, Role::of(frontend, service));
                 let known = self.known.entry(service.name.clone()).or_default();
-                let Err(place) = known.records.binary_search_by_key(&role, |(key, _)| *key) else {
+                let Err(index) = known.records.binary_search_by_key(&role, |(key, _)| *key) else {
                     continue;
                 };
-                let keys = frontends::keys(world, node, frontend);
+                let keys = frontends::keys(place, service, frontend);
                 let mut ids = keys.iter().filter_map(|key| tables.frontends.get(key));
                 if let Some(id) = ids.find(|id| !owners.contains_key(*id)) {
                     owners.insert(*id, (service.name.as_str(), family));
-                    known.records.insert(place, (role, *id));
+                    known.records.insert(index, (role, *id));
                 }
             }
         }

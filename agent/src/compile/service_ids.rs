@@ -65,7 +65,8 @@ pub(super) struct Wanted {
 pub(super) struct Gone {
     pub records: Vec<u32>,
     pub backends: Vec<KnownBackend>,
-    /// Some backend serves no more.
+    /// Some live flow may not stay on its backend: one serves no more, or is gone. Those that do
+    /// not serve keep flows other than UDP's.
     pub lost: bool,
 }
 
@@ -94,6 +95,13 @@ impl Known {
     pub(super) fn first(&self, family: Family) -> Option<u32> {
         let first = self.records.iter().find(|((of, _), _)| *of == family);
         first.map(|(_, id)| *id)
+    }
+
+    /// The number under which a service remembers clients, if it does: the lowest of its records, so
+    /// that all of them share it, and one that is added later does so too.
+    pub(super) fn affinity(&self, family: Family) -> Option<u32> {
+        let records = self.records.iter().filter(|((of, _), _)| *of == family);
+        records.map(|(_, id)| *id).min()
     }
 
     pub(super) fn backend(&self, address: SocketAddr) -> Option<u32> {
@@ -132,7 +140,7 @@ impl ServiceIds {
         }
         for backend in &before.backends {
             let serves = wanted.backends.get(&backend.address);
-            gone.lost |= backend.serving && serves != Some(&true);
+            gone.lost |= serves.is_none_or(|serves| backend.serving && !serves);
             if serves.is_none() {
                 self.free(Pool::Backends, backend.id, now);
                 gone.backends.push(*backend);

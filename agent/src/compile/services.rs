@@ -12,16 +12,18 @@ use abi::{
 
 use super::{
     audience::Role,
-    frontends::Frontends,
+    frontends::{Frontends, Place},
     intervals::{Intervals, is_guarded},
     judging::Names,
     limits::{Limits, within},
     nearness::Location,
     next_hops::NextHops,
-    offers::Offer,
+    offers::{Eligible, Means, Offer},
     ranges::Family,
     service_ids::{Known, Pool, Rooms, ServiceIds, Wanted},
+    settings::Settings,
     slots::{Misfit, Slots},
+    tunnels::Tunnels,
 };
 use crate::{
     draft::Draft,
@@ -36,6 +38,7 @@ pub(super) struct Services {
     /// Services by backend set.
     users: BTreeMap<String, BTreeSet<String>>,
     frontends: Frontends,
+    tunnels: Tunnels,
     next_hops: NextHops,
     slots: Slots,
     intervals: Intervals,
@@ -62,6 +65,7 @@ pub(super) struct Variant<'w> {
 /// What services are compiled for.
 pub(super) struct Scene<'s> {
     pub limits: &'s Limits,
+    pub settings: &'s Settings,
     pub world: &'s World,
     pub node: &'s str,
     /// The compilation, as the clock of quarantines.
@@ -80,7 +84,7 @@ pub(super) struct Changed<'c> {
 }
 
 impl Services {
-    /// Follows a change; says whether some backend serves no more.
+    /// Follows a change; says whether some live flow may not stay on its backend.
     ///
     /// A refusal without a reason: what does not fit by changes fits anew.
     pub(super) fn update(
@@ -92,6 +96,7 @@ impl Services {
     ) -> Result<bool, Vec<Refusal>> {
         let touched = self.touched(scene, &changed, ids);
         let moved = !changed.nodes.is_empty();
+        let place = Place { world: scene.world, node: scene.node, settings: scene.settings };
         if let Some(here) = changed.here {
             self.next_hops.set_here(here);
         }
@@ -108,13 +113,16 @@ impl Services {
             guarded |= before.as_ref().is_some_and(|it| it.guarded);
             let nothing = Known::default();
             let known = ids.get(name).unwrap_or(&nothing);
-            self.write_backends(&variants, known, ids, draft);
             let service = scene.world.services.get(name).map(|service| (service, known));
-            self.frontends.update(scene.world, scene.node, name, service, draft);
+            self.frontends.update(place, name, service, draft);
+            self.tunnels.update(name, &variants, known, &self.next_hops, draft);
 
-            let slots = &mut self.slots;
-            let offers: Vec<_> =
-                variants.iter().map(|it| Offer::new(it, &location, known, slots)).collect();
+            let (slots, mut eligible) = (&mut self.slots, Eligible::new());
+            let offers: Vec<_> = variants
+                .iter()
+                .map(|it| Offer::new(it, &location, known, slots, &mut eligible))
+                .collect();
+            self.write_backends(&variants, known, &eligible, ids, draft);
             let lists: BTreeSet<u32> = offers.iter().flat_map(Offer::lists).collect();
             let had = before.iter().flat_map(|it| &it.offers).flat_map(Offer::lists);
             for list in had.filter(|list| !lists.contains(list)) {
@@ -156,14 +164,17 @@ impl Services {
             let far = services.filter(|service| own || depends_on_nodes(service));
             touched.extend(far.map(|service| service.name.clone()));
         }
+        if changed.here.is_some() {
+            touched.extend(self.tunnels.services().cloned());
+        }
         if changed.blank {
             touched.extend(ids.known.keys().cloned());
         }
         touched
     }
 
-    /// Numbers what a service consists of, and clears what it has no longer. Says whether some
-    /// backend serves no more.
+    /// Numbers what a service consists of, and clears what it has no longer. Says whether some live
+    /// flow may not stay on its backend.
     fn number(
         &mut self,
         scene: &Scene<'_>,
@@ -189,6 +200,7 @@ impl Services {
         &mut self,
         variants: &[Variant<'_>],
         known: &Known,
+        eligible: &Eligible,
         ids: &ServiceIds,
         draft: &mut Draft,
     ) {
@@ -198,11 +210,13 @@ impl Services {
             if !variants.iter().any(|variant| variant.family == family) {
                 continue;
             }
+            let (affinity, marks) = eligible.get(&backend.id).copied().unwrap_or_default();
             let record = BackendRecord {
                 address: octets(address),
                 port: backend.address.port().to_be_bytes(),
-                flags: if backend.serving { BackendRecord::SERVING } else { 0 },
+                flags: if backend.serving { marks | BackendRecord::SERVING } else { marks },
                 next_hop: ids.next_hop(address).unwrap_or(0),
+                affinity,
                 service: known.first(family).unwrap_or(0),
                 ..BackendRecord::default()
             };
@@ -237,7 +251,7 @@ impl Services {
         ids: &mut ServiceIds,
         draft: &mut Draft,
     ) -> Result<(), Vec<Refusal>> {
-        let Scene { limits, world, .. } = *scene;
+        let Scene { limits, settings, world, .. } = *scene;
         self.next_hops.write(ids, rooms(limits), scene.now, draft).or_else(|full| {
             let room = limits.next_hops as usize;
             within("next hops", full.needed.max(room + 1), room, || at(world, full.address))
@@ -258,11 +272,12 @@ impl Services {
         }
         let others = self.written.iter().filter(|(_, it)| all || (guarded && it.guarded));
         let others = if all || guarded { Some(others) } else { None };
+        let means = Means { settings, slots: &self.slots, intervals: &self.intervals };
         for name in touched.iter().chain(others.into_iter().flatten().map(|(name, _)| name)) {
             let written = self.written.get(name).map_or(&[][..], |it| &it.offers);
             if let (Some(service), Some(known)) = (world.services.get(name), ids.get(name)) {
                 for offer in written {
-                    offer.write(service, known, &self.slots, &self.intervals, draft);
+                    offer.write(service, known, &means, draft);
                 }
             }
         }
@@ -275,7 +290,7 @@ fn depends_on_nodes(service: &Service) -> bool {
     !matches!(service.topology, Topology::Hints(None))
 }
 
-fn variants<'w>(world: &'w World, service: &'w Service) -> Vec<Variant<'w>> {
+pub(super) fn variants<'w>(world: &'w World, service: &'w Service) -> Vec<Variant<'w>> {
     let set = world.backend_sets.get(&service.backend_set);
     let all = || set.into_iter().flat_map(|set| &set.backends);
     let hinted = all().any(|backend| backend.hints != Hints::default());

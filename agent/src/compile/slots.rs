@@ -10,7 +10,7 @@ use abi::table::Table;
 use super::{
     digest::{Digest, Writer},
     limits::Limits,
-    maglev::{self, Wish},
+    maglev::{self, Need},
     places::{Places, aligned},
     ranges::number,
 };
@@ -29,19 +29,19 @@ pub(super) struct Turn {
 pub(super) struct Slots {
     places: Places,
     lists: BTreeMap<u32, Listed>,
-    /// How many lists there are of each wish.
-    wishes: BTreeMap<Wish, u32>,
+    /// How many lists there are of each need.
+    needs: BTreeMap<Need, u32>,
     /// What no list gets more than, as slots are scarce.
     largest: u32,
     /// Lists that may be others than those written.
     asked: BTreeMap<u32, Vec<Turn>>,
-    /// There are other wishes than those `largest` was chosen for.
+    /// There are other needs than those `largest` was chosen for.
     unsettled: bool,
 }
 
 #[derive(Debug)]
 struct Listed {
-    wish: Wish,
+    need: Need,
     content: Digest,
 }
 
@@ -59,7 +59,7 @@ impl Default for Slots {
         Self {
             places: Places::default(),
             lists: BTreeMap::new(),
-            wishes: BTreeMap::new(),
+            needs: BTreeMap::new(),
             largest: maglev::LARGEST,
             asked: BTreeMap::new(),
             unsettled: false,
@@ -79,26 +79,25 @@ impl Slots {
     }
 
     /// Asks for the slots of a list that is not empty.
-    pub(super) fn ask(&mut self, list: u32, turns: Vec<Turn>) {
-        let wish = Wish::of(turns.iter().map(|turn| turn.weight));
-        let before = self.lists.get(&list).map(|listed| listed.wish);
-        if before != Some(wish) {
+    pub(super) fn ask(&mut self, list: u32, turns: Vec<Turn>, need: Need) {
+        let before = self.lists.get(&list).map(|listed| listed.need);
+        if before != Some(need) {
             if let Some(before) = before {
                 self.withdraw(before);
             }
-            *self.wishes.entry(wish).or_default() += 1;
+            *self.needs.entry(need).or_default() += 1;
             self.unsettled = true;
         }
         // What it holds now is found out when the slots are dealt.
         let content = Digest::default();
-        self.lists.entry(list).or_insert(Listed { wish, content }).wish = wish;
+        self.lists.entry(list).or_insert(Listed { need, content }).need = need;
         self.asked.insert(list, turns);
     }
 
     /// A list is gone.
     pub(super) fn give_up(&mut self, list: u32, draft: &mut Draft) {
         if let Some(listed) = self.lists.remove(&list) {
-            self.withdraw(listed.wish);
+            self.withdraw(listed.need);
         }
         self.asked.remove(&list);
         self.free(list, draft);
@@ -117,7 +116,7 @@ impl Slots {
         }
         let asked = std::mem::take(&mut self.asked);
         let sizes: BTreeMap<u32, u32> =
-            asked.keys().map(|list| (*list, self.lists[list].wish.slots(self.largest))).collect();
+            asked.keys().map(|list| (*list, self.lists[list].need.size(self.largest))).collect();
         for (list, size) in &sizes {
             if self.places.get(*list).is_some_and(|(_, held)| held != *size) {
                 self.free(*list, draft);
@@ -145,9 +144,9 @@ impl Slots {
         let mut largest = maglev::LARGEST;
         loop {
             let needed = self
-                .wishes
+                .needs
                 .iter()
-                .map(|(wish, count)| aligned(wish.slots(largest)) as usize * *count as usize);
+                .map(|(need, count)| aligned(need.size(largest)) as usize * *count as usize);
             let needed = needed.sum();
             if needed <= room {
                 return Ok(largest);
@@ -179,8 +178,8 @@ impl Slots {
         }
     }
 
-    fn withdraw(&mut self, wish: Wish) {
-        if let Entry::Occupied(mut count) = self.wishes.entry(wish) {
+    fn withdraw(&mut self, need: Need) {
+        if let Entry::Occupied(mut count) = self.needs.entry(need) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();

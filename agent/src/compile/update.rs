@@ -11,6 +11,7 @@ use super::{
     addresses4::{self, Addresses4, Split},
     addresses6::Prefixes6,
     conflicts, digest,
+    frontends::Place,
     groups::Refreshed,
     ids::{Allocator, Exhausted, Ids},
     intervals,
@@ -19,6 +20,7 @@ use super::{
     marks::Marks,
     numbers::QUARANTINE,
     services::{self, Services},
+    settings::Settings,
     subjects::Changed,
 };
 use crate::{
@@ -90,6 +92,7 @@ impl State {
 pub(super) struct Update<'u> {
     pub node: &'u str,
     pub limits: &'u Limits,
+    pub settings: &'u Settings,
     pub world: &'u World,
     /// All resources that are not what they were.
     pub changed: &'u BTreeSet<Key>,
@@ -124,8 +127,8 @@ impl Update<'_> {
             blank: state.blank,
         };
         let now = ids.local.compilations;
-        let scene =
-            services::Scene { limits: self.limits, world: self.world, node: self.node, now };
+        let Self { limits, settings, world, node, .. } = *self;
+        let scene = services::Scene { limits, settings, world, node, now };
         let State { services, draft, .. } = &mut *state;
         let lost = services.update(&scene, changed, &mut ids.services, draft)?;
         self.write_addresses(state, refreshed, &sets, ids)?;
@@ -193,7 +196,8 @@ impl Update<'_> {
     ) -> Result<(), Vec<Refusal>> {
         let State { draft, judging, marks, prefixes6, chunks, blank, .. } = state;
         let Judging { classes, groups, .. } = judging;
-        let marked = marks.update(self.world, self.node, self.changed.iter(), ids);
+        let place = Place { world: self.world, node: self.node, settings: self.settings };
+        let marked = marks.update(place, self.changed.iter(), ids);
         let (mut spans, sets) = (BTreeSet::new(), sets.iter().copied());
         for set in refreshed.sets.iter().map(String::as_str).chain(sets) {
             prefixes6.update(self.world, set, groups.name(set), &mut spans);

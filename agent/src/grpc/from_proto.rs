@@ -114,6 +114,7 @@ fn backend(problems: &mut Problems, path: String, message: v1::Backend) -> Optio
         ready,
         serving: message.serving.unwrap_or(ready),
         terminating: message.terminating,
+        draining: message.draining,
         weight: message.weight.unwrap_or(1),
         hints: Hints { zones: message.hint_zones, nodes: message.hint_nodes },
     })

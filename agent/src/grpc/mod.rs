@@ -9,6 +9,7 @@ mod from_proto;
 mod health;
 mod key;
 mod observe;
+mod offers;
 mod peer;
 mod problems;
 mod rule;

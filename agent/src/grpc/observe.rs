@@ -6,11 +6,11 @@ use proto::v1::{self, observe_server::Observe};
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status};
 
-use super::key;
+use super::{key, offers};
 use crate::{
-    dataplane::{Attachment, Counter, Fill, Flow},
+    dataplane::{Attachment, Counter, Counts, Fill, Flow},
     source_problem::SourceProblem,
-    store::{self, Commits, Handle, OwnerStatus, Readiness, Usage},
+    store::{self, Commits, Handle, Origin, OwnerStatus, Readiness, Usage, ZoneTraffic},
 };
 
 pub(super) struct Service {
@@ -32,6 +32,34 @@ impl Observe for Service {
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         Ok(Response::new(status(self.handle.status().await?)))
+    }
+
+    type ListOffersStream = Iter<std::vec::IntoIter<Result<v1::ListOffersResponse, Status>>>;
+
+    async fn list_offers(
+        &self,
+        request: Request<v1::ListOffersRequest>,
+    ) -> Result<Response<Self::ListOffersStream>, Status> {
+        let (offers, zone) = self.handle.offers(request.into_inner().service).await?;
+        let pages: Vec<_> = offers::pages(offers, &zone).into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(pages)))
+    }
+
+    type ZoneTrafficStream = Iter<std::vec::IntoIter<Result<v1::ZoneTrafficResponse, Status>>>;
+
+    async fn zone_traffic(
+        &self,
+        request: Request<v1::ZoneTrafficRequest>,
+    ) -> Result<Response<Self::ZoneTrafficStream>, Status> {
+        let traffic = self.handle.zone_traffic(request.into_inner().service).await?;
+        let pages: Vec<_> = traffic
+            .chunks(TRAFFIC_PAGE)
+            .map(|page| {
+                let traffic = page.iter().map(zone_traffic).collect();
+                Ok(v1::ZoneTrafficResponse { traffic })
+            })
+            .collect();
+        Ok(Response::new(tokio_stream::iter(pages)))
     }
 
     async fn list_flows(
@@ -147,7 +175,28 @@ fn flow(flow: &Flow) -> v1::Flow {
     }
 }
 
+fn zone_traffic(traffic: &ZoneTraffic) -> v1::ZoneTraffic {
+    let ZoneTraffic { service, from, to, counts } = traffic;
+    let Counts { packets, bytes, reply_packets, reply_bytes } = *counts;
+    let (from_outside, from_zone) = match from {
+        Origin::Outside => (true, String::new()),
+        Origin::Zone(zone) => (false, zone.clone()),
+    };
+    v1::ZoneTraffic {
+        service: service.clone(),
+        from_outside,
+        from_zone,
+        to_zone: to.clone(),
+        packets,
+        bytes,
+        reply_packets,
+        reply_bytes,
+    }
+}
+
 const DEFAULT_FLOWS: usize = 1_000;
 const MAX_FLOWS: usize = 1_000_000;
 /// Flows in a message: some 200 bytes each.
 const FLOWS_PAGE: usize = 1_000;
+/// Zones in a message: each has up to three names of a few hundred bytes.
+const TRAFFIC_PAGE: usize = 1_000;

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
+        Affinity, Forwarding, Frontend, FrontendKind, Kind, Nearness, Scope, Service, Spill,
+        Topology, TrafficPolicy,
     },
     refusal::Refusal,
 };
@@ -38,6 +39,14 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let internal_policy = policy(&mut problems, "internal_traffic_policy", internal);
     let external = message.external_traffic_policy;
     let external_policy = policy(&mut problems, "external_traffic_policy", external);
+    let port = message.health_check_node_port;
+    let health_check_port =
+        (port != 0).then(|| problems.port("health_check_node_port", port)).flatten();
+    let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
+    let forwarding = problems.enumeration("forwarding", message.forwarding, |mode| match mode {
+        service::Forwarding::Unspecified | service::Forwarding::Nat => Some(Forwarding::Nat),
+        service::Forwarding::Tunnel => Some(Forwarding::Tunnel),
+    });
     let service = Service {
         name: message.name,
         frontends: problems.list("frontends", message.frontends, frontend),
@@ -46,6 +55,9 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         internal_policy,
         external_policy,
         source_ranges: problems.list("source_ranges", message.source_ranges, prefix),
+        health_check_port,
+        affinity,
+        forwarding: forwarding.unwrap_or_default(),
     };
     problems.finish(Some(service))
 }
@@ -58,6 +70,15 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
         internal_traffic_policy: policy_to_proto(service.internal_policy).into(),
         external_traffic_policy: policy_to_proto(service.external_policy).into(),
         source_ranges: texts(&service.source_ranges),
+        health_check_node_port: service.health_check_port.map_or(0, u32::from),
+        client_affinity: service
+            .affinity
+            .map(|Affinity { timeout }| v1::ClientAffinity { timeout_seconds: timeout }),
+        forwarding: match service.forwarding {
+            Forwarding::Nat => service::Forwarding::Nat,
+            Forwarding::Tunnel => service::Forwarding::Tunnel,
+        }
+        .into(),
         ..v1::Service::default()
     };
     match &service.topology {
@@ -103,7 +124,11 @@ fn topology(
         if !Spill::FACTORS.contains(&factor) {
             problems.add("zone_spill.factor", format!("{factor} is not within 1000 and 100000"));
         }
-        return Topology::Spill(Spill { factor, clients: clients.into_iter().collect() });
+        let spill = Spill { factor, clients: clients.into_iter().collect() };
+        if spill.knows_no_clients() {
+            problems.add("zone_spill.clients", "no zone has a weight above 0");
+        }
+        return Topology::Spill(spill);
     }
     for (field, given) in
         [("topology_keys", !keys.is_empty()), ("traffic_distribution", nearness.is_some())]
@@ -120,6 +145,18 @@ fn topology(
         (false, true) => Topology::Keys(keys),
         (true, true) => Topology::Hints(nearness),
     }
+}
+
+fn affinity(problems: &mut Problems, message: &v1::ClientAffinity) -> Affinity {
+    let timeout = match message.timeout_seconds {
+        0 => Affinity::TIMEOUT,
+        seconds => seconds,
+    };
+    if !Affinity::TIMEOUTS.contains(&timeout) {
+        let field = "client_affinity.timeout_seconds";
+        problems.add(field, format!("{timeout} is not within 1 and 86400"));
+    }
+    Affinity { timeout }
 }
 
 fn policy(problems: &mut Problems, field: &str, number: i32) -> TrafficPolicy {

@@ -133,6 +133,7 @@ fn backend(backend: &Backend) -> v1::Backend {
         ready: Some(backend.ready),
         serving: Some(backend.serving),
         terminating: backend.terminating,
+        draining: backend.draining,
         weight: Some(backend.weight),
         hint_zones: backend.hints.zones.clone(),
         hint_nodes: backend.hints.nodes.clone(),

@@ -14,7 +14,7 @@ use super::{
     services::{Service, ServicePort},
     slices::{Endpoint, Slice},
 };
-use crate::model::{self, Backend, BackendSet, Frontend, FrontendKind, Key, Resource};
+use crate::model::{self, Backend, BackendSet, Frontend, FrontendKind, Key, Prefix, Resource};
 
 /// Namespace and name.
 pub(super) type Name = (String, String);
@@ -41,6 +41,11 @@ struct Balanced {
 }
 
 impl Balancing {
+    /// External addresses may be in `external_ranges` only, if there are any.
+    pub(super) fn new(external_ranges: Vec<Prefix>) -> Self {
+        Self { claims: Claims::new(external_ranges), ..Self::default() }
+    }
+
     /// The form of a service that holds from now on.
     pub(super) fn set_service(&mut self, name: &Name, service: Option<Service>) {
         if self.services.get(name) == service.as_ref() {
@@ -135,6 +140,9 @@ impl Balancing {
                 internal_policy: service.policies.internal,
                 external_policy: service.policies.external,
                 source_ranges: service.source_ranges.clone(),
+                health_check_port: service.health_check_port,
+                affinity: service.policies.affinity,
+                forwarding: service.policies.forwarding,
             }));
         }
         balanced
@@ -216,6 +224,7 @@ fn backend(endpoint: &Endpoint, port: u16, publish_not_ready: bool) -> Backend {
         ready: endpoint.ready || publish_not_ready,
         serving: endpoint.serving,
         terminating: endpoint.terminating,
+        draining: false,
         weight: 1,
     }
 }

@@ -14,7 +14,7 @@ use super::{
     balancing::{Name, wanted},
     services::Service,
 };
-use crate::model::{Frontend, FrontendKind, Protocol};
+use crate::model::{Frontend, FrontendKind, Prefix, Protocol};
 
 #[derive(Debug, Default)]
 pub(super) struct Claims {
@@ -23,6 +23,8 @@ pub(super) struct Claims {
     external: BTreeMap<IpAddr, BTreeSet<Name>>,
     /// How many pods have an address.
     pods: BTreeMap<IpAddr, usize>,
+    /// Where external addresses may be; nothing is anywhere.
+    external_ranges: Vec<Prefix>,
 }
 
 type Socket = (IpAddr, u16, Protocol);
@@ -35,9 +37,15 @@ pub(super) enum Taken {
     ByService(Name, Frontend),
     ClusterAddress(IpAddr),
     PodAddress(IpAddr),
+    /// The operator allows external addresses elsewhere only.
+    OutOfRange(IpAddr),
 }
 
 impl Claims {
+    pub(super) fn new(external_ranges: Vec<Prefix>) -> Self {
+        Self { external_ranges, ..Self::default() }
+    }
+
     /// Notes what a service asks for, and whom that concerns.
     pub(super) fn enter(&mut self, name: &Name, service: &Service, touched: &mut BTreeSet<Name>) {
         for address in &service.cluster {
@@ -111,6 +119,10 @@ impl Claims {
     }
 
     fn forbidden(&self, address: IpAddr) -> Result<(), Taken> {
+        let ranges = &self.external_ranges;
+        if !ranges.is_empty() && !ranges.iter().any(|range| range.contains(address)) {
+            return Err(Taken::OutOfRange(address));
+        }
         if self.cluster.contains_key(&address) {
             return Err(Taken::ClusterAddress(address));
         }
@@ -137,6 +149,9 @@ impl fmt::Display for Taken {
             }
             Self::ClusterAddress(address) => write!(f, "{address} is a cluster address"),
             Self::PodAddress(address) => write!(f, "{address} is a pod's address"),
+            Self::OutOfRange(address) => {
+                write!(f, "{address} is outside services.external_ip_ranges")
+            }
         }
     }
 }

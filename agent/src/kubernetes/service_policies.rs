@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ServiceSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{nodes::decimal, problem::Findings};
-use crate::model::{Nearness, Spill, Topology, TrafficPolicy};
+use crate::model::{Affinity, Forwarding, Nearness, Spill, Topology, TrafficPolicy};
 
 /// How the endpoints of a service are chosen among.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) struct Policies {
     pub topology: Topology,
     pub internal: TrafficPolicy,
     pub external: TrafficPolicy,
+    pub affinity: Option<Affinity>,
+    pub forwarding: Forwarding,
 }
 
 impl Policies {
@@ -42,10 +44,7 @@ impl Policies {
                 None
             }
         };
-        match spec.session_affinity.as_deref() {
-            None | Some("" | "None") => {}
-            Some(_) => findings.ignore("spec.sessionAffinity", "there is no session affinity yet"),
-        }
+        let affinity = affinity(spec, findings);
         if !keys.is_empty() && external == Some(TrafficPolicy::Local) {
             let reason = "cannot be combined with externalTrafficPolicy: Local";
             return findings.refuse(format!("metadata.annotations[{TOPOLOGY_KEYS}]"), reason);
@@ -63,11 +62,38 @@ impl Policies {
             }
         };
         let topology = match spill {
-            Some(spill) => Topology::Spill(spill),
+            Some(spill) => {
+                if nearness.is_some() {
+                    let reason = format!("{ZONE_SPILL} takes its place");
+                    findings.ignore("spec.trafficDistribution", reason);
+                }
+                Topology::Spill(spill)
+            }
             None if keys.is_empty() => Topology::Hints(nearness),
             None => Topology::Keys(keys),
         };
-        Some(Self { topology, internal: internal?, external: external? })
+        let forwarding = forwarding(metadata, findings);
+        Some(Self {
+            topology,
+            internal: internal?,
+            external: external?,
+            affinity: affinity?,
+            forwarding,
+        })
+    }
+}
+
+/// What cannot be read is the default: clients are served either way.
+fn forwarding(metadata: &ObjectMeta, findings: &mut Findings) -> Forwarding {
+    let annotation = metadata.annotations.as_ref().and_then(|all| all.get(FORWARDING));
+    match annotation.map(|text| text.trim()) {
+        None | Some("" | "nat") => Forwarding::Nat,
+        Some("dsr") => Forwarding::Tunnel,
+        Some(other) => {
+            let reason = format!("{other:?} is neither nat nor dsr");
+            findings.ignore(format!("metadata.annotations[{FORWARDING}]"), reason);
+            Forwarding::Nat
+        }
     }
 }
 
@@ -76,6 +102,27 @@ fn policy(field: &str, text: Option<&str>, findings: &mut Findings) -> Option<Tr
         None | Some("" | "Cluster") => Some(TrafficPolicy::Cluster),
         Some("Local") => Some(TrafficPolicy::Local),
         Some(other) => findings.refuse(field, format!("{other:?} is neither Cluster nor Local")),
+    }
+}
+
+fn affinity(spec: &ServiceSpec, findings: &mut Findings) -> Option<Option<Affinity>> {
+    match spec.session_affinity.as_deref() {
+        None | Some("" | "None") => return Some(None),
+        Some("ClientIP") => {}
+        Some(other) => {
+            let reason = format!("{other:?} is neither ClientIP nor None");
+            return findings.refuse("spec.sessionAffinity", reason);
+        }
+    }
+    let config = spec.session_affinity_config.as_ref();
+    let seconds = config.and_then(|it| it.client_ip.as_ref()?.timeout_seconds);
+    let Some(seconds) = seconds else { return Some(Some(Affinity { timeout: Affinity::TIMEOUT })) };
+    match u32::try_from(seconds) {
+        Ok(timeout) if Affinity::TIMEOUTS.contains(&timeout) => Some(Some(Affinity { timeout })),
+        _ => findings.refuse(
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            format!("{seconds} is not within 1 and 86400"),
+        ),
     }
 }
 
@@ -109,9 +156,14 @@ fn spill(metadata: &ObjectMeta) -> Result<Option<Spill>, (&'static str, String)>
         };
         clients.insert(zone.to_owned(), weight);
     }
-    Ok(Some(Spill { factor, clients }))
+    let spill = Spill { factor, clients };
+    if spill.knows_no_clients() {
+        return Err((ZONE_CLIENTS, "no zone has a weight above 0".to_owned()));
+    }
+    Ok(Some(spill))
 }
 
+const FORWARDING: &str = "zonegate.io/forwarding";
 const TOPOLOGY_KEYS: &str = "zonegate.io/topology-keys";
 const ZONE_SPILL: &str = "zonegate.io/zone-spill";
 const ZONE_CLIENTS: &str = "zonegate.io/zone-clients";

@@ -34,6 +34,7 @@ pub(super) struct Service {
     /// Who may use `balancers`; none is everybody.
     pub source_ranges: Vec<Prefix>,
     pub policies: Policies,
+    pub health_check_port: Option<u16>,
     pub publish_not_ready: bool,
 }
 
@@ -79,6 +80,7 @@ impl Service {
             external: listed("spec.externalIPs", spec.external_ips.as_deref(), findings),
             balancers: balancers(&status, findings),
             source_ranges: source_ranges(&spec, findings),
+            health_check_port: health_check_port(&spec, findings),
             policies: policies?,
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         };
@@ -151,6 +153,14 @@ fn source_ranges(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<Prefix>
     ranges.into_iter().collect()
 }
 
+/// It is there for load balancers whose outsiders get backends of this node only.
+fn health_check_port(spec: &v1::ServiceSpec, findings: &mut Findings) -> Option<u16> {
+    let is_asked = spec.type_.as_deref() == Some("LoadBalancer")
+        && spec.external_traffic_policy.as_deref() == Some("Local");
+    let port = spec.health_check_node_port.filter(|port| is_asked && *port != 0)?;
+    number_at("spec.healthCheckNodePort", port, findings)
+}
+
 fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePort> {
     let mut ports: Vec<ServicePort> = Vec::new();
     for (index, port) in spec.ports.iter().flatten().enumerate() {
@@ -169,10 +179,6 @@ fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePort> {
         let name = port.name.clone().unwrap_or_default();
         if ports.iter().any(|it| it.name == name) {
             findings.refuse::<()>(format!("{path}.name"), format!("two ports are called {name:?}"));
-        }
-        if protocol == Protocol::Sctp {
-            findings.ignore(format!("{path}.protocol"), "services are for TCP and UDP");
-            continue;
         }
         if let Some(number) = number {
             ports.push(ServicePort { name, protocol, number, node_port });

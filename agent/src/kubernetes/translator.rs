@@ -13,11 +13,14 @@ use super::{
     problem::{Findings, note},
     render::{self, Rendered},
 };
-use crate::model::{Key, Kind, Resource};
+use crate::model::{Key, Kind, Prefix, Resource};
 
-/// How to translate. There is nothing to choose yet.
+/// How to translate.
 #[derive(Debug, Clone, Default)]
-pub struct Options {}
+pub struct Options {
+    /// `spec.externalIPs` may be in these only; none is anywhere.
+    pub external_ip_ranges: Vec<Prefix>,
+}
 
 /// One change of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +71,8 @@ struct Standing {
 }
 
 impl Translator {
-    pub fn new(_options: Options) -> Self {
-        Self::default()
+    pub fn new(options: Options) -> Self {
+        Self { balancing: Balancing::new(options.external_ip_ranges), ..Self::default() }
     }
 
     /// Takes changes in and tells what is different now. Of several changes of one object the

@@ -28,6 +28,7 @@ pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Res
             flow6_mask: config.flow6_buckets - 1,
             timeouts: timeouts(|duration| jiffies.ticks(duration)),
             abi_version: ABI_VERSION,
+            jiffies_per_second: jiffies.hz(),
             ..Control::default()
         });
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io, mem,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aya::{
@@ -22,6 +22,7 @@ use super::{
     error::LoadError,
     pins::{FILTER_HANDLE, FILTER_PRIORITY, Hook, Pin},
     programs::ProgramSet,
+    socket,
 };
 use crate::dataplane::Attachment;
 
@@ -38,6 +39,8 @@ pub struct Attacher {
     links: PathBuf,
     generic: bool,
     tcx: bool,
+    /// Whose sockets are ours, once they are.
+    cgroup: Option<PathBuf>,
     /// The interface's index and how its program is attached, of all that run this agent's set.
     attached: BTreeMap<Pin, (u32, &'static str)>,
     /// Where nothing of ours was before.
@@ -51,6 +54,7 @@ impl Attacher {
             links: config.links(),
             generic: config.xdp_generic,
             tcx: !config.clsact && has_tcx(),
+            cgroup: None,
             attached: BTreeMap::new(),
             new: BTreeSet::new(),
         }
@@ -58,6 +62,16 @@ impl Attacher {
 
     pub(super) fn ebpf_mut(&mut self) -> &mut aya::Ebpf {
         &mut self.set.ebpf
+    }
+
+    /// Attaches the programs at sockets of a cgroup; does nothing where its path is empty.
+    pub fn attach_sockets(&mut self, cgroup: &Path) -> Result<(), LoadError> {
+        if cgroup.as_os_str().is_empty() {
+            return Ok(());
+        }
+        self.set.attach_sockets(cgroup)?;
+        self.cgroup = Some(cgroup.to_owned());
+        Ok(())
     }
 
     /// Attaches all programs of a role to an interface; those that are attached already stay. Its
@@ -103,6 +117,8 @@ impl Attacher {
 
     /// Detaches what this agent has attached where nothing of ours was before.
     pub fn withdraw(&mut self) {
+        self.cgroup = None;
+        self.set.detach_sockets();
         for pin in mem::take(&mut self.new) {
             self.attached.remove(&pin);
             match pin.remove(&self.links) {
@@ -121,8 +137,11 @@ impl Attacher {
 
     pub fn attachments(&self) -> Vec<Attachment> {
         let attached = self.attached.iter();
+        let sockets = self.cgroup.iter().map(|path| (path.display().to_string(), socket::HOOK));
         attached
-            .map(|(pin, (_, hook))| Attachment { interface: pin.interface.clone(), hook })
+            .map(|(pin, (_, hook))| (pin.interface.clone(), *hook))
+            .chain(sockets)
+            .map(|(interface, hook)| Attachment { interface, hook })
             .collect()
     }
 
@@ -321,7 +340,7 @@ fn query_xdp(index: u32) -> io::Result<libbpf_sys::bpf_xdp_query_opts> {
 }
 
 /// An error with its causes: aya's first line alone rarely says why.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use abi::table::Table;
+use abi::{affinity::AFFINITY_ENTRIES, table::Table};
 use serde::Deserialize;
 
 use super::{error::LoadError, port_range::Ports};
@@ -16,6 +16,9 @@ pub struct KernelConfig {
     pub bpffs: PathBuf,
     /// Interfaces that lead out of the node. One that is absent is attached when it appears.
     pub uplinks: Vec<String>,
+    /// The cgroup (v2) whose processes reach services if they are in the agent's network
+    /// namespace; empty for none.
+    pub cgroup: PathBuf,
     /// Generic XDP, for drivers without native support: correct, but slow.
     pub xdp_generic: bool,
     /// clsact filters also where the kernel has tcx links.
@@ -25,6 +28,8 @@ pub struct KernelConfig {
     /// Buckets of four flow entries each; a power of two.
     pub flow4_buckets: u32,
     pub flow6_buckets: u32,
+    /// Clients whose backends services remember, of all services together.
+    pub affinity_entries: u32,
     /// Source ports for what is not to show backends its clients' addresses.
     pub masquerade_ports: Ports,
     /// Where services have node ports.
@@ -61,11 +66,13 @@ impl Default for KernelConfig {
         Self {
             bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
             uplinks: Vec::new(),
+            cgroup: PathBuf::from("/sys/fs/cgroup"),
             xdp_generic: false,
             clsact: false,
             log: false,
             flow4_buckets: 65_536,
             flow6_buckets: 65_536,
+            affinity_entries: AFFINITY_ENTRIES,
             masquerade_ports: Ports::new(61_000, 65_535),
             node_ports: Ports::new(30_000, 32_767),
             midstream: Midstream::default(),
@@ -91,8 +98,10 @@ pub struct TableSizes {
     pub addresses6: u32,
     pub prefixes6: u32,
     pub frontends: u32,
-    /// Not sided.
+    /// Not sided, as the next.
     pub next_hops: u32,
+    /// Sockets of the node's own processes whose peers are remembered.
+    pub peers: u32,
 }
 
 impl Default for TableSizes {
@@ -111,6 +120,7 @@ impl Default for TableSizes {
             prefixes6: 16_384,
             frontends: 65_536,
             next_hops: 65_536,
+            peers: 65_536,
         }
     }
 }

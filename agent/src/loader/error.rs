@@ -39,6 +39,13 @@ pub enum LoadError {
     ForeignXdp { interface: String, program: String, id: u32 },
     #[error("cannot attach {program} to {interface} ({hook}): {reason}")]
     Attach { program: &'static str, interface: String, hook: &'static str, reason: String },
+    #[error(
+        "the cgroup {path}: {source}; kernel.cgroup has to be where a cgroup2 file system is \
+         mounted, or empty: the node's own processes then reach no services"
+    )]
+    Cgroup { path: PathBuf, source: io::Error },
+    #[error("cannot tell this network namespace: {0}")]
+    NetnsCookie(io::Error),
     #[error("cannot detach {path}: {source}")]
     Detach { path: PathBuf, source: io::Error },
     #[error("netlink: {0}")]

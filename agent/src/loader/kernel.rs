@@ -69,6 +69,7 @@ impl Kernel {
             attacher,
             log,
             uplinks: config.uplinks.clone(),
+            cgroup: config.cgroup.clone(),
             wanted: Wanted::of(&held),
             unlocated: BTreeSet::new(),
             ports,

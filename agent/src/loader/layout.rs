@@ -7,11 +7,13 @@ use std::{
 };
 
 use abi::{
+    affinity::{AFFINITY_MAP, Affinity, AffinityKey},
     control::{CONTROL_MAP, Control},
     flow::{Bucket, FLOWS4_MAP, FLOWS6_MAP, FlowStats, STATS4_MAP, STATS6_MAP, WORDS4, WORDS6},
     next_hop::{NEXT_HOPS_MAP, NextHop},
     port::{PORTS_MAP, Port},
     reason::{COUNTERS, COUNTERS_MAP},
+    socket::{PEERS_MAP, Peer, PeerKey},
     table::{Block, Table},
 };
 use libbpf_rs::{MapCore, MapHandle, MapType, libbpf_sys};
@@ -50,6 +52,12 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
         array(STATS6_MAP, size_of::<FlowStats>(), flows6),
         array(COUNTERS_MAP, size_of::<u64>(), COUNTERS),
     ];
+    shapes.push(Shape {
+        name: AFFINITY_MAP,
+        key_size: size_of::<AffinityKey>() as u32,
+        value_size: size_of::<Affinity>() as u32,
+        max_entries: config.affinity_entries,
+    });
     shapes.extend(
         Table::ALL.map(|table| {
             array(table.map_name(), size_of::<Block>(), 2 * config.tables.blocks(table))
@@ -61,6 +69,12 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
         value_size: keyed.value_size() as u32,
         max_entries: 2 * entries(config, keyed),
     }));
+    shapes.push(Shape {
+        name: PEERS_MAP,
+        key_size: size_of::<PeerKey>() as u32,
+        value_size: size_of::<Peer>() as u32,
+        max_entries: config.tables.peers,
+    });
     shapes
 }
 

@@ -4,9 +4,9 @@
 //!
 //! - `maps/`: what packets read. Outlives agents; the next one adopts it after checking sizes and
 //!   ABI version.
-//! - `sets/<n>/`: the tail-call maps of one set of programs. Every agent loads its own programs
-//!   around the maps that are there, and removes the sets of its predecessors when its own
-//!   programs have replaced them everywhere.
+//! - `sets/<n>/`: the tail-call maps of one set of programs, and the links of those at sockets.
+//!   Every agent loads its own programs around the maps that are there, and removes the sets of
+//!   its predecessors when its own programs have replaced them everywhere.
 //! - `links/<interface>-<hook>`: what is attached. Links are updated in place, never detached
 //!   and attached again.
 //!
@@ -26,6 +26,7 @@ mod port_range;
 mod programs;
 mod prologue;
 mod rig;
+mod socket;
 mod teardown;
 
 pub use attach::{Attacher, Role};

@@ -12,7 +12,7 @@ use aya::{
     programs::{Program, ProgramFd},
 };
 
-use super::{config::KernelConfig, error::LoadError, layout, object};
+use super::{config::KernelConfig, error::LoadError, layout, object, socket};
 use crate::maps::GracePeriod;
 
 /// The programs that others continue in: program, tail-call map, slot.
@@ -57,6 +57,16 @@ impl ProgramSet {
         program_fd(&self.ebpf, program)
     }
 
+    /// Attaches the programs at sockets to a cgroup.
+    pub(super) fn attach_sockets(&mut self, cgroup: &Path) -> Result<(), LoadError> {
+        socket::attach(&mut self.ebpf, cgroup, &self.directory)
+    }
+
+    /// Takes them back.
+    pub(super) fn detach_sockets(&self) {
+        socket::detach(&self.directory);
+    }
+
     /// Removes the sets of earlier agents; to be called when no link runs their programs. Packets
     /// may still be in them: the kernel empties a tail-call map when its pin goes, and those would
     /// be dropped for want of their slow path.
@@ -69,13 +79,14 @@ impl ProgramSet {
         }
         GracePeriod::new()?.wait().map_err(LoadError::GracePeriod)?;
         others.into_iter().map(|number| sets.join(number.to_string())).try_for_each(|path| {
+            socket::detach(&path);
             fs::remove_dir_all(&path).map_err(|source| LoadError::Directory { path, source })
         })
     }
 }
 
 /// The numbers of the sets in a directory.
-fn existing(sets: &Path) -> Result<Vec<u32>, LoadError> {
+pub(super) fn existing(sets: &Path) -> Result<Vec<u32>, LoadError> {
     let error = |source| LoadError::Directory { path: sets.to_owned(), source };
     let entries = fs::read_dir(sets).map_err(error)?.collect::<io::Result<Vec<_>>>();
     let names = entries.map_err(error)?.into_iter().map(|entry| entry.file_name());
@@ -84,7 +95,9 @@ fn existing(sets: &Path) -> Result<Vec<u32>, LoadError> {
 
 fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
     let maps = config.maps();
+    let netns = socket::netns_cookie()?;
     let mut loader = EbpfLoader::new();
+    loader.override_global(socket::NETNS_GLOBAL, &netns, true);
     for shape in layout::shapes(config) {
         loader.map_pin_path(shape.name, maps.join(shape.name));
         loader.map_max_entries(shape.name, shape.max_entries);
@@ -97,6 +110,7 @@ fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
         let loaded = match program {
             Program::Xdp(program) => program.load(),
             Program::SchedClassifier(program) => program.load(),
+            Program::CgroupSockAddr(program) => program.load(),
             _ => continue,
         };
         loaded.map_err(|source| LoadError::Program {

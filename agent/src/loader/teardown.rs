@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use super::{error::LoadError, lock::Lock, pins::Pin};
+use super::{error::LoadError, lock::Lock, pins::Pin, programs, socket};
 
 /// Detaches every program that an agent of this directory attached and removes all it pinned.
 ///
@@ -15,6 +15,12 @@ pub fn teardown(bpffs: &Path) -> Result<(), LoadError> {
     let links = bpffs.join("links");
     for pin in Pin::list(&links)? {
         pin.remove(&links)?;
+    }
+    let sets = bpffs.join("sets");
+    if sets.exists() {
+        for number in programs::existing(&sets)? {
+            socket::detach(&sets.join(number.to_string()));
+        }
     }
     match fs::remove_dir_all(bpffs) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reading::{Fault, Found, LeftOut, Reading, read};
 use crate::{
     documents::{Place, locate},
-    kubernetes::{Change, Effect, Object, ObjectKey, ObjectKind, Outcome, Problem, Translator},
+    kubernetes::{
+        Change, Effect, Object, ObjectKey, ObjectKind, Options, Outcome, Problem, Translator,
+    },
     model::{Key, Resource},
     source_problem::SourceProblem,
 };
@@ -41,6 +43,10 @@ struct File {
 }
 
 impl Directory {
+    pub fn new(options: Options) -> Self {
+        Self { translator: Translator::new(options), ..Self::default() }
+    }
+
     /// Takes in what the directory holds now; tells which resources are different.
     pub fn update(&mut self, contents: Contents) -> Outcome {
         self.files.retain(|name, _| contents.contains_key(name));

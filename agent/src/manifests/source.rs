@@ -4,19 +4,19 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{Contents, Directory, OWNER, pending::Pending, scan::scan, watch::Watch};
 use crate::{
-    kubernetes::whole,
+    kubernetes::{Options, whole},
     model::Key,
     source_problem::SourceProblem,
     store::{Answer, Content, Digest, Gone, Handle, Mode, Readiness, SessionId, WriteError},
 };
 
 /// Keeps the store told until the store ends. Nothing that becomes of the directory ends it.
-pub async fn run(directory: PathBuf, handle: Handle) {
+pub async fn run(directory: PathBuf, options: Options, handle: Handle) {
     let source = Source {
         watch: Watch::new(&directory),
         path: directory,
         handle,
-        directory: Directory::default(),
+        directory: Directory::new(options),
         known: Known::Nothing,
         pending: Pending::default(),
         session: None,

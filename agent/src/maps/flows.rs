@@ -23,13 +23,15 @@ use datapath::{
     protocol,
 };
 
-use super::{jiffies::Jiffies, mapping::Mapping};
+use super::{accounts::Accounts, jiffies::Jiffies, mapping::Mapping};
 use crate::dataplane::{Fill, Flow};
 
 /// Both flow tables with their statistics.
 pub struct FlowTables {
     pub v4: FlowTable,
     pub v6: FlowTable,
+    /// What services carried.
+    pub accounts: Accounts,
 }
 
 /// The flow table of one address family.
@@ -72,6 +74,11 @@ impl Family {
 }
 
 impl FlowTables {
+    /// Adds to the accounts what services carried since the last time.
+    pub fn account(&self) {
+        self.accounts.pass(self);
+    }
+
     /// Frees what was idle for too long; says how many entries that were.
     pub fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
         self.v4.age(now, timeouts) + self.v6.age(now, timeouts)
@@ -107,13 +114,42 @@ impl FlowTable {
             if !is_live(before) || entry.protocol() == protocol::FRAGMENT {
                 return None;
             }
-            // A bucket's statistics are packets and bytes of each way.
-            let traffic = 2 * index;
-            debug_assert!(traffic / (2 * WAYS) == index / WAYS);
-            let (packets, bytes) = (self.stats.load(traffic), self.stats.load(traffic + 1));
-            let flow = entry.flow(now, &duration, packets, bytes);
-            (entry.tag() == before).then_some(flow)
+            self.read(index, &entry, before, now, &duration)
         })
+    }
+
+    /// Live entries of services, by index and tag.
+    pub(super) fn of_services(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.entries().enumerate().filter_map(|(index, entry)| {
+            let tag = entry.tag();
+            let is_counted = is_live(tag)
+                && entry.protocol() != protocol::FRAGMENT
+                && entry.target().service != 0;
+            is_counted.then_some((index, tag))
+        })
+    }
+
+    /// What an entry says, while it has this tag; it is not asked how long it was idle.
+    pub(super) fn flow_at(&self, index: usize, tag: u64) -> Option<Flow> {
+        let length = self.family.words();
+        let words = self.entries.words().get(index * length..(index + 1) * length)?;
+        self.read(index, &Entry { words, family: self.family }, tag, 0, |_| Duration::ZERO)
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        entry: &Entry<'_>,
+        tag: u64,
+        now: u32,
+        duration: impl Fn(u32) -> Duration,
+    ) -> Option<Flow> {
+        // A bucket's statistics are packets and bytes of each way.
+        let traffic = 2 * index;
+        debug_assert!(traffic / (2 * WAYS) == index / WAYS);
+        let (packets, bytes) = (self.stats.load(traffic), self.stats.load(traffic + 1));
+        let flow = entry.flow(now, duration, packets, bytes);
+        (entry.tag() == tag).then_some(flow)
     }
 }
 
@@ -145,6 +181,10 @@ impl Entry<'_> {
         protocol
     }
 
+    fn target(&self) -> Target {
+        Target::unpack(self.word(5 + 2 * self.family.pair()))
+    }
+
     /// Frees the entry if it is live and expired. An entry in use is looked at once per refresh
     /// time, so that much is added to what it may be idle.
     fn expire(&self, now: u32, timeouts: &Timeouts) -> bool {
@@ -167,7 +207,7 @@ impl Entry<'_> {
         let [s0, s1, d0, d1, protocol, ..] = self.word(1 + pair).to_ne_bytes();
         let (new_source, new_destination) = self.addresses(2 + pair);
         let [t0, t1, u0, u1, ..] = self.word(2 + 2 * pair).to_ne_bytes();
-        let target = Target::unpack(self.word(5 + 2 * pair));
+        let target = self.target();
         let socket = |address, port| SocketAddr::new(address, u16::from_be_bytes(port));
         Flow {
             protocol,

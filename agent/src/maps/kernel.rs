@@ -10,6 +10,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    accounts::Accounts,
     backing::{Backing, Field},
     counters::Counters,
     error::{MapError, system},
@@ -56,7 +57,8 @@ impl KernelMaps {
             let (entries, stats) = (mapping(directory, entries)?, mapping(directory, stats)?);
             Ok(FlowTable { entries, stats, family })
         };
-        Ok(FlowTables { v4: table(Family::V4)?, v6: table(Family::V6)? })
+        let (v4, v6) = (table(Family::V4)?, table(Family::V6)?);
+        Ok(FlowTables { v4, v6, accounts: Accounts::default() })
     }
 
     pub fn counters(directory: &Path) -> Result<Counters, MapError> {

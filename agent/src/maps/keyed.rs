@@ -163,7 +163,7 @@ impl Keyed {
                 }
                 Self::Frontends => {
                     if let Ok(key) = FrontendKey::read_from_bytes(key) {
-                        let key = FrontendKey { side: key.side & FrontendKey::V6, ..key };
+                        let key = FrontendKey { side: key.side & !1, ..key };
                         image.frontends.insert(key, word(value) as u32);
                     }
                 }

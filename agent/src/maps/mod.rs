@@ -6,6 +6,7 @@
 //! kernel's state rather than commits (next hops, ports, flows, counters) have a file each.
 //! Creating and pinning maps is the loader's business.
 
+mod accounts;
 mod backing;
 mod commit;
 mod counters;
@@ -21,6 +22,7 @@ mod next_hops;
 mod ports;
 mod tables;
 
+pub use accounts::Accounts;
 pub use backing::{Backing, Field};
 pub use commit::Tables;
 pub use counters::Counters;

@@ -1,6 +1,7 @@
 //! The dataplane in the kernel.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -12,7 +13,9 @@ use super::{
     kernel::KernelMaps, keyed::Keyed, next_hops::NextHops,
 };
 use crate::{
-    dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    dataplane::{
+        Attachment, CommitError, Conversation, Counter, Counts, Dataplane, Fill, Flow, Stamp,
+    },
     draft::Compiled,
     image::Image,
 };
@@ -89,6 +92,10 @@ impl Dataplane for KernelTables {
                 Vec::new()
             }
         }
+    }
+
+    fn take_carried(&self) -> HashMap<Conversation, Counts> {
+        self.flows.accounts.take()
     }
 
     fn counters(&self) -> Vec<Counter> {

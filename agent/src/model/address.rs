@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
+use serde::Deserialize;
 
 /// A CIDR prefix without host bits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Prefix(IpNet);
 
 /// Why a text is not a [`Prefix`].
@@ -51,6 +53,14 @@ impl FromStr for Prefix {
             return Ok(Self::host(address));
         }
         text.parse().map_err(|_| PrefixError::Syntax(text.to_owned())).and_then(Self::new)
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(text: String) -> Result<Self, PrefixError> {
+        text.parse()
     }
 }
 

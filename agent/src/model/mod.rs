@@ -12,6 +12,6 @@ pub use address::{AddressSet, Node, Prefix, PrefixError, Workload};
 pub use policy::{Action, Policy, PortMatch, PortRange, PortRangeError, Protocol, Rule, Tier};
 pub use resource::{Key, Kind, Resource, World};
 pub use service::{
-    ANY_KEY, Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Scope, Service, Spill,
-    Topology, TrafficPolicy,
+    ANY_KEY, Affinity, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness,
+    Scope, Service, Spill, Topology, TrafficPolicy,
 };

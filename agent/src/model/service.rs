@@ -6,7 +6,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Prefix, Protocol};
+use super::{Node, Prefix, Protocol};
 
 /// A service address: what clients connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +49,16 @@ pub enum TrafficPolicy {
     Local,
 }
 
+/// How packets of outsiders reach backends on other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Forwarding {
+    /// With this node's address as source, so that answers come back this way.
+    #[default]
+    Nat,
+    /// Inside another IP header; the backend's node answers the client itself.
+    Tunnel,
+}
+
 /// How near a backend is to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -89,6 +99,12 @@ impl Spill {
     pub const FACTOR: u32 = 1200;
     /// From a zone's own share to a hundred times as much.
     pub const FACTORS: RangeInclusive<u32> = 1000..=100_000;
+
+    /// There are weights of clients, and they are all 0: no zone would be preferred anywhere, which
+    /// nobody means who names zones.
+    pub fn knows_no_clients(&self) -> bool {
+        !self.clients.is_empty() && self.clients.values().all(|weight| *weight == 0)
+    }
 }
 
 impl Default for Topology {
@@ -123,6 +139,27 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Who may use load-balancer frontends; none is everybody.
     pub source_ranges: Vec<Prefix>,
+    /// Where load balancers ask a node over HTTP whether it has backends of its own.
+    pub health_check_port: Option<u16>,
+    /// Whether clients stay with a backend.
+    pub affinity: Option<Affinity>,
+    /// For all frontends but those of the cluster.
+    pub forwarding: Forwarding,
+}
+
+/// Every client address keeps its backend from one connection to the next, at whatever frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affinity {
+    /// Seconds after a client's last new connection until its backend is forgotten; one of
+    /// [`Self::TIMEOUTS`].
+    pub timeout: u32,
+}
+
+impl Affinity {
+    /// Kubernetes' default: three hours.
+    pub const TIMEOUT: u32 = 10_800;
+    /// Up to a day, as in Kubernetes.
+    pub const TIMEOUTS: RangeInclusive<u32> = 1..=86_400;
 }
 
 /// A real server.
@@ -134,13 +171,35 @@ pub struct Backend {
     /// Empty means the node's zone.
     pub zone: String,
     pub hints: Hints,
-    /// Takes new connections.
+    /// Takes new connections, unless it is draining.
     pub ready: bool,
     /// Answers, though perhaps shutting down; the last resort when nothing is ready.
     pub serving: bool,
     pub terminating: bool,
+    /// Taken out of service, whatever `ready` says.
+    pub draining: bool,
     /// Relative share of new connections, at least 1.
     pub weight: u32,
+}
+
+impl Backend {
+    /// The zone it is in; empty where neither it nor its node says.
+    pub fn zone_in<'z>(&'z self, nodes: &'z BTreeMap<String, Node>) -> &'z str {
+        if !self.zone.is_empty() {
+            return &self.zone;
+        }
+        nodes.get(&self.node).map_or("", |node| &node.zone)
+    }
+
+    /// Whether it gets new connections.
+    pub const fn is_available(&self) -> bool {
+        self.ready && !self.draining
+    }
+
+    /// Whether it gets new connections where no backend is available.
+    pub const fn is_last_resort(&self) -> bool {
+        self.serving && (self.terminating || self.draining)
+    }
 }
 
 /// Whose clients should use a backend.

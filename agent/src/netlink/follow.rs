@@ -42,7 +42,10 @@ async fn follow(
     };
     tokio::spawn(connection);
 
-    let first = parts.bring_in_step(&handle, &parts.wanted.clone(), true).await;
+    let first = match parts.attacher.attach_sockets(&parts.cgroup) {
+        Ok(()) => parts.bring_in_step(&handle, &parts.wanted.clone(), true).await,
+        Err(error) => Err(error),
+    };
     let first = first.and_then(|()| parts.attacher.forget_earlier_sets());
     let failed = first.is_err();
     if failed {
@@ -198,8 +201,9 @@ impl WatcherParts {
         Ok(())
     }
 
-    /// Frees flows that were idle for too long.
+    /// Frees flows that were idle for too long, and takes down before what flows carried.
     fn age(&self) {
+        self.flows.account();
         match self.jiffies.now() {
             Ok(now) => {
                 let freed = self.flows.age(now, &self.control.read().timeouts);

@@ -14,6 +14,7 @@ mod view;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
@@ -56,6 +57,8 @@ pub struct WatcherParts {
     pub attacher: Attacher,
     pub log: Option<ProgramLog>,
     pub uplinks: Vec<String>,
+    /// Whose sockets the programs are to be at; empty for none.
+    pub cgroup: PathBuf,
     pub wanted: Wanted,
     /// Workloads that no interface was found for, as far as that was said.
     pub unlocated: BTreeSet<String>,

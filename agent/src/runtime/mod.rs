@@ -6,12 +6,14 @@
 mod saver;
 mod socket;
 
-use std::{io, os::unix::net::UnixListener as StdListener, path::PathBuf};
+use std::{io, os::unix::net::UnixListener as StdListener, path::PathBuf, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time::MissedTickBehavior,
 };
 
 pub use saver::Saver;
@@ -20,7 +22,8 @@ pub use socket::SocketError;
 use crate::{
     compile::Compiler,
     config::{Config, ConfigError},
-    grpc,
+    grpc, health_checks,
+    kubernetes::Options,
     loader::{Kernel, LoadError},
     manifests,
     store::{self, Parts, Store},
@@ -60,8 +63,9 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     let (saver, saved) = Saver::open(&config.state_dir).map_err(RuntimeError::State)?;
     let Kernel { tables, guard } = Kernel::open(&config.kernel)?;
 
+    let compiler = Compiler::new(node.clone(), config.table_limits());
     let parts = Parts {
-        compiler: Box::new(Compiler::new(node.clone(), config.table_limits())),
+        compiler: Box::new(compiler.with_settings(config.services.settings())),
         node,
         limits: config.limits.clone(),
         dataplane: Box::new(tables),
@@ -73,7 +77,8 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     }
     let (handle, _store) = store::spawn(store)?;
     if let Some(path) = config.manifests {
-        runtime.spawn(manifests::run(path, handle.clone()));
+        let options = Options { external_ip_ranges: config.services.external_ip_ranges };
+        runtime.spawn(manifests::run(path, options, handle.clone()));
     }
     let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.
@@ -88,15 +93,33 @@ async fn serve(
     mut stop: Stop,
 ) -> Result<(), RuntimeError> {
     let listener = UnixListener::from_std(listener)?;
+    // Kept until the end, so that health checks are answered until then.
+    let (ending, stopping) = watch::channel(false);
+    let end = ending.clone();
+    tokio::spawn(health_checks::run(handle.clone(), stopping));
+    tokio::spawn(account(handle.clone()));
     tracing::info!("serving");
     notify(NotifyState::Ready);
     grpc::serve(listener, handle, grpc::Options::default(), async move {
         stop.wait().await;
+        end.send_replace(true);
         tracing::info!("stopping; the datapath stays");
         notify(NotifyState::Stopping);
     })
     .await?;
     Ok(())
+}
+
+/// Has the store add up what services carry before their numbers mean something else.
+async fn account(handle: store::Handle) {
+    let mut ticks = tokio::time::interval(ACCOUNTING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if handle.account().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Tells the service manager, if there is one (`NOTIFY_SOCKET`).
@@ -125,3 +148,5 @@ impl Stop {
         }
     }
 }
+
+const ACCOUNTING: Duration = Duration::from_secs(5);

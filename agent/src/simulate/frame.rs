@@ -40,4 +40,19 @@ impl Packet for Frame {
         self.0.resize(len as usize, 0);
         true
     }
+
+    fn insert(&mut self, network: u32, bytes: u32) -> bool {
+        let at = network as usize;
+        self.0.splice(at..at, vec![0; bytes as usize]);
+        true
+    }
+
+    fn remove(&mut self, network: u32, bytes: u32) -> bool {
+        let range = network as usize..(network + bytes) as usize;
+        let fits = range.end <= self.0.len();
+        if fits {
+            self.0.drain(range);
+        }
+        fits
+    }
 }

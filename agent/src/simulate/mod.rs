@@ -21,13 +21,21 @@ pub use tables::SimulatedTables;
 /// Sends a frame through a hook of the node with these tables. `interface` is the index of the
 /// interface that the hook is on; of a workload's port it is [`SimulatedTables::interface`].
 pub fn send(tables: &SimulatedTables, hook: Hook, interface: u32, frame: &mut Frame) -> Verdict {
+    fn decide<A: Address>(
+        tables: &SimulatedTables,
+        hook: Hook,
+        interface: u32,
+        frame: &mut Frame,
+    ) -> Verdict {
+        let mut work = Work::default();
+        match slow::<A, _, _>(hook, interface, frame, &mut work, tables) {
+            Verdict::Miss => slow::<A, _, _>(hook, interface, frame, &mut work, tables),
+            verdict => verdict,
+        }
+    }
     match fast(hook, interface, frame, tables) {
-        (Verdict::Miss, Some(Family::V4)) => {
-            slow::<V4, _, _>(hook, interface, frame, &mut Work::default(), tables)
-        }
-        (Verdict::Miss, Some(Family::V6)) => {
-            slow::<V6, _, _>(hook, interface, frame, &mut Work::default(), tables)
-        }
+        (Verdict::Miss, Some(Family::V4)) => decide::<V4>(tables, hook, interface, frame),
+        (Verdict::Miss, Some(Family::V6)) => decide::<V6>(tables, hook, interface, frame),
         (verdict, _) => verdict,
     }
 }

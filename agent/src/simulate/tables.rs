@@ -3,11 +3,15 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
+    affinity::{Affinity, AffinityKey},
     control::{Control, PortRange, Timeouts},
     flow::{WAYS, WORDS4, WORDS6},
     frontend::FrontendKey,
@@ -31,7 +35,8 @@ pub struct SimulatedTables {
     flows4: Vec<[[AtomicU64; WORDS4]; WAYS]>,
     flows6: Vec<[[AtomicU64; WORDS6]; WAYS]>,
     stats: Vec<[[AtomicU64; 2]; WAYS]>,
-    now: AtomicU32,
+    affinity: Mutex<BTreeMap<AffinityKey, Affinity>>,
+    now: AtomicU64,
 }
 
 /// Buckets of each flow table.
@@ -68,6 +73,7 @@ impl SimulatedTables {
                 },
                 abi_version: abi::ABI_VERSION,
                 masquerade: PortRange { first: 61_000, count: 4536 },
+                jiffies_per_second: 100,
                 ..Control::default()
             },
             blocks: Default::default(),
@@ -79,7 +85,8 @@ impl SimulatedTables {
             flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
             flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
             stats: (0..BUCKETS).map(|_| Default::default()).collect(),
-            now: AtomicU32::new(0),
+            affinity: Mutex::default(),
+            now: AtomicU64::new(0),
         }
     }
 
@@ -128,11 +135,11 @@ impl SimulatedTables {
     }
 
     /// Moves the clock.
-    pub fn set_now(&self, jiffies: u32) {
+    pub fn set_now(&self, jiffies: u64) {
         self.now.store(jiffies, Ordering::Relaxed);
     }
 
-    /// Ends every flow.
+    /// Ends every flow. What services remember of clients stays.
     pub fn forget_flows(&self) {
         let tags4 = self.flows4.iter().flatten().map(|entry| &entry[0]);
         let tags6 = self.flows6.iter().flatten().map(|entry| &entry[0]);
@@ -166,7 +173,7 @@ impl Tables for SimulatedTables {
     }
 
     fn frontend(&self, key: &FrontendKey) -> Option<u64> {
-        let key = FrontendKey { side: key.side & FrontendKey::V6, ..*key };
+        let key = FrontendKey { side: key.side & !1, ..*key };
         self.frontends.get(&key).map(|service| u64::from(*service))
     }
 
@@ -195,7 +202,15 @@ impl Tables for SimulatedTables {
         self.stats.get(bucket as usize)
     }
 
-    fn now(&self) -> u32 {
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinity.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    fn remember(&self, key: &AffinityKey, affinity: &Affinity) {
+        self.affinity.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, *affinity);
+    }
+
+    fn clock(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 }

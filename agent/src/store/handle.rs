@@ -1,14 +1,14 @@
 //! The store's thread, and the way to it.
 
-use std::{io, thread};
+use std::{io, sync::Arc, thread};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Answer, Content, Digest, Greeting, HeldResource, Limits, Mode, Page, Query, Readiness,
-    SessionId, Status, Store, WriteError,
+    Answer, Content, Digest, Greeting, HealthChecks, HeldResource, Limits, Mode, Page, Query,
+    Readiness, SessionId, Status, Store, WriteError, ZoneTraffic,
 };
-use crate::{dataplane::Flow, model::Key, source_problem::SourceProblem};
+use crate::{compile::Offer, dataplane::Flow, model::Key, source_problem::SourceProblem};
 
 /// The store has ended: the agent is stopping, or has a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,7 @@ pub struct Gone;
 pub struct Handle {
     jobs: mpsc::UnboundedSender<Job>,
     ready: watch::Receiver<bool>,
+    health_checks: watch::Receiver<HealthChecks>,
 }
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
@@ -31,6 +32,7 @@ type Job = Box<dyn FnOnce(&mut Store) + Send>;
 pub fn spawn(mut store: Store) -> io::Result<(Handle, thread::JoinHandle<()>)> {
     let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
     let (ready_sender, ready) = watch::channel(store.is_ready());
+    let (checks_sender, health_checks) = watch::channel(store.health_checks());
     let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
         while let Some(job) = queue.blocking_recv() {
             job(&mut store);
@@ -38,9 +40,13 @@ pub fn spawn(mut store: Store) -> io::Result<(Handle, thread::JoinHandle<()>)> {
                 let before = std::mem::replace(ready, store.is_ready());
                 before != *ready
             });
+            checks_sender.send_if_modified(|checks| {
+                let before = std::mem::replace(checks, store.health_checks());
+                !Arc::ptr_eq(&before, checks)
+            });
         }
     })?;
-    Ok((Handle { jobs, ready }, thread))
+    Ok((Handle { jobs, ready, health_checks }, thread))
 }
 
 impl Handle {
@@ -104,6 +110,21 @@ impl Handle {
         self.ask(move |store| store.flows(limit)).await
     }
 
+    /// See [`Store::offers`]; with the zone of this node.
+    pub async fn offers(&self, service: String) -> Result<(Vec<Offer>, String), Gone> {
+        self.ask(move |store| (store.offers(&service), store.zone().to_owned())).await
+    }
+
+    /// See [`Store::account`].
+    pub async fn account(&self) -> Result<(), Gone> {
+        self.ask(Store::account).await
+    }
+
+    /// See [`Store::zone_traffic`].
+    pub async fn zone_traffic(&self, service: String) -> Result<Vec<ZoneTraffic>, Gone> {
+        self.ask(move |store| store.zone_traffic(&service)).await
+    }
+
     pub async fn status(&self) -> Result<Status, Gone> {
         self.ask(|store| store.status()).await
     }
@@ -120,6 +141,11 @@ impl Handle {
     /// Follows whether the node is ready.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
+    }
+
+    /// Follows what load balancers ask this node for.
+    pub fn health_checks(&self) -> watch::Receiver<HealthChecks> {
+        self.health_checks.clone()
     }
 
     async fn ask<A: Send + 'static>(

@@ -23,6 +23,7 @@
 
 mod edit;
 mod handle;
+mod health_checks;
 mod limits;
 mod references;
 mod restore;
@@ -31,6 +32,7 @@ mod status;
 mod transaction;
 mod values;
 mod writer;
+mod zone_traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,13 +42,16 @@ use std::{
 };
 
 pub use handle::{Gone, Handle, spawn};
+pub use health_checks::{HealthCheck, HealthChecks};
 pub use limits::Limits;
 pub use state::{Answered, Change, Held, Owner, State};
 pub use status::{Commits, OwnerStatus, Readiness, Status, Usage};
 pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Query, WriteError};
 pub use writer::{Greeting, Mode, Resumption, SessionId};
+pub use zone_traffic::{Origin, ZoneTraffic};
 
 use crate::{
+    compile::Offer,
     dataplane::{CommitError, Dataplane, Flow, Stamp},
     draft::Compiled,
     image::Image,
@@ -55,7 +60,9 @@ use crate::{
     source_problem::SourceProblem,
 };
 use edit::Edit;
+use health_checks::Checked;
 use writer::Session;
+use zone_traffic::ZoneAccounts;
 
 /// Turns resources into the content of tables.
 pub trait Compile: Send {
@@ -72,6 +79,15 @@ pub trait Compile: Send {
 
     /// Says what [`Self::update`] would, and forgets it.
     fn validate(&self, world: &World) -> Result<(), Vec<Refusal>>;
+
+    /// The last image, where packets are known to see it.
+    fn image(&self) -> Option<&Image>;
+
+    /// What services offer by an image of the tables; an empty `service` is all of them.
+    fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer>;
+
+    /// The names of the services that have these numbers in the tables, as far as they are there.
+    fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String>;
 
     /// How much of each limit the last image takes.
     fn usage(&self) -> Vec<Usage>;
@@ -118,6 +134,8 @@ pub struct Store {
     /// Owners whose first snapshot is waited for.
     awaited: BTreeSet<String>,
     problems: BTreeMap<String, Vec<SourceProblem>>,
+    checked: Checked,
+    zone_accounts: ZoneAccounts,
 }
 
 impl Store {
@@ -224,6 +242,26 @@ impl Store {
         self.parts.dataplane.flows(limit)
     }
 
+    /// What services offer as packets see it; an empty name is all of them. Nothing where what
+    /// packets see is not what is held.
+    pub fn offers(&self, service: &str) -> Vec<Offer> {
+        if self.readiness != Readiness::Ready {
+            return Vec::new();
+        }
+        let Parts { compiler, dataplane, .. } = &self.parts;
+        let world = &self.state.world;
+        if let Some(image) = compiler.image() {
+            return compiler.offers(world, image, service);
+        }
+        let held = dataplane.held();
+        held.map_or_else(Vec::new, |(image, _)| compiler.offers(world, &image, service))
+    }
+
+    /// The zone of this node; empty where it has none.
+    pub fn zone(&self) -> &str {
+        self.state.world.nodes.get(&self.parts.node).map_or("", |node| &node.zone)
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.parts.limits
     }
@@ -315,6 +353,7 @@ impl Store {
         self.parts.compiler.committed();
         self.state.stamp = stamp;
         self.readiness = Readiness::Ready;
+        self.checked.update(&self.state.world, &self.parts.node, changed);
         Ok(Accepted {
             revision: stamp.revision,
             compile: compiled - begun,

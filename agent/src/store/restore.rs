@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CommitFailure, Commits, Compile, Owner, Parts, Readiness, State, Store};
+use super::{
+    CommitFailure, Commits, Compile, Owner, Parts, Readiness, State, Store, health_checks::Checked,
+};
 use crate::{dataplane::Stamp, image::Image};
 
 impl Store {
@@ -22,6 +24,8 @@ impl Store {
             save_error: None,
             awaited: BTreeSet::new(),
             problems: BTreeMap::new(),
+            checked: Checked::default(),
+            zone_accounts: BTreeMap::new(),
         };
         match beginning {
             Beginning::Empty => {}

@@ -7,7 +7,7 @@ use super::Limits;
 use crate::{
     model::{
         Action, AddressSet, BackendSet, Frontend, FrontendKind, Key, Node, Policy, Prefix,
-        Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy, Workload,
+        Resource, Rule, Service, Tier, Topology, TrafficPolicy, Workload,
     },
     refusal::Refusal,
 };
@@ -133,9 +133,6 @@ impl Check<'_> {
             self.refuse(field, "of a node port is 0.0.0.0 or ::");
         }
         self.port(&format!("{path}.port"), frontend.port);
-        if frontend.protocol == Protocol::Sctp {
-            self.refuse(format!("{path}.protocol"), "services are for TCP and UDP");
-        }
     }
 
     fn name(&mut self, field: &str, name: &str) {

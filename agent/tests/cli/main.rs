@@ -13,3 +13,4 @@ mod program;
 mod reads;
 mod server;
 mod writes;
+mod zones;

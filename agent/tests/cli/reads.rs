@@ -32,6 +32,114 @@ fn get_prints_a_line_for_each_resource() {
     says(&server.run(&["get", "node", "node-c"]).failure(1), &["Node \"node-c\" is not held"]);
 }
 
+const SERVICE: &str = "
+{kind: Node, name: node-b, zone: zone-b}
+---
+kind: BackendSet
+name: web
+backends:
+- {address: 10.0.0.1, port: 8080, node: node-a}
+- {address: 10.0.0.2, port: 8080, node: node-b}
+- {address: 10.0.0.3, port: 8080, node: node-b, weight: 2}
+- {address: 10.0.0.4, port: 8080, node: node-b, ready: false}
+---
+kind: Service
+name: shop/web:80
+backendSet: web
+frontends:
+- {address: 10.96.0.1, port: 80, protocol: TCP}
+- {address: 0.0.0.0, port: 30080, protocol: TCP, kind: NODE_PORT}
+externalTrafficPolicy: LOCAL
+---
+kind: Service
+name: shop/near:80
+backendSet: web
+frontends: [{address: 10.96.0.2, port: 80, protocol: TCP}]
+preference: [ZONE]
+---
+{kind: BackendSet, name: none}
+---
+kind: Service
+name: shop/gone:80
+backendSet: none
+frontends: [{address: 10.96.0.3, port: 80, protocol: TCP}]
+";
+
+#[test]
+fn services_are_shown_with_who_gets_what_and_why() {
+    let server = Server::start();
+    let node = NODES.split("---").next().unwrap();
+    server.apply(&format!("{node}---{SERVICE}"), &[]).success();
+    let table = server.run(&["get", "services"]).success();
+    let rows: Vec<String> = lines(&table).iter().map(|row| row.join(" ")).collect();
+    // Slots are dealt by the backends' weights, to within a few per cent.
+    for (row, parts) in [
+        (1, &["shop/gone:80 10.96.0.3:80/TCP pods,node,outside (rejected)"][..]),
+        (2, &["shop/near:80", " pods 10.0.0.1:8080 100.0% zone-a* 100.0% no preference: zone"]),
+        (3, &["shop/near:80", " node,outside ", " yes preference: zone"]),
+        (4, &["shop/web:80 10.96.0.1:80/TCP pods 10.0.0.1:8080 2", ",10.0.0.3:8080 "]),
+        (4, &[" zone-a* 2", "%,zone-b 7", "% no all ready"]),
+        (5, &["shop/web:80", " node,outside ", " yes all ready"]),
+        (6, &["192.0.2.1:30080/TCP pods ", "zone-b 7", " no all ready"]),
+        (7, &["192.0.2.1:30080/TCP node ", " yes all ready"]),
+        (8, &[" outside 10.0.0.1:8080 100.0% zone-a* 100.0% no traffic policy Local"]),
+    ] {
+        for part in parts {
+            assert!(rows[row].contains(part), "{part:?} in row {row} of\n{table}");
+        }
+    }
+    assert!(!table.contains("10.0.0.4"), "what is not ready is not offered:\n{table}");
+
+    let one = ["get", "service", "shop/near:80", "--offers", "-o", "json"];
+    let json: Value = serde_json::from_str(&server.run(&one).success()).unwrap();
+    let answers = &json["offers"][0]["answers"];
+    assert_eq!(answers[0]["audiences"], serde_json::json!(["PODS"]));
+    assert_eq!(answers[0]["zones"][0]["zone"], "zone-a");
+    assert_eq!(answers[0]["backends"][0]["share"], 1.0);
+    assert_eq!(answers[1]["snat"], true);
+    let resource = server.run(&["get", "service", "shop/near:80", "-o", "json"]).success();
+    says(&resource, &["\"preference\""]);
+    says(&server.run(&["get", "nodes", "--offers"]).failure(1), &["--offers is for services"]);
+}
+
+#[test]
+fn zones_are_shown_with_what_services_carry_between_them() {
+    let server = Server::start();
+    let empty = server.run(&["get", "zones"]).success();
+    assert!(empty.contains("0 of 0 bytes crossed zones"), "{empty}");
+    let node = NODES.split("---").next().unwrap();
+    server.apply(&format!("{node}---{SERVICE}"), &[]).success();
+    let table = server.run(&["get", "zones"]).success();
+    let rows: Vec<String> = lines(&table).iter().map(|row| row.join(" ")).collect();
+    assert_eq!(
+        rows,
+        [
+            "SERVICE FROM TO PACKETS BYTES SHARE CROSSES",
+            "shop/gone:80 zone-a (unknown) 6 180 90.0%",
+            "shop/gone:80 (outside) (unknown) 3 20 10.0%",
+            "",
+            "0 of 200 bytes crossed zones: 0.0%",
+        ]
+    );
+    // Its number stays; now the backends are known.
+    let known = SERVICE.replace("backendSet: none", "backendSet: web");
+    server.apply(&format!("{node}---{known}"), &[]).success();
+    let json = server.run(&["get", "zones", "shop/gone:80", "-o", "json"]).success();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let of = |from: &str, to: &str| {
+        let all = json["traffic"].as_array().unwrap().iter();
+        // JSON leaves empty names out.
+        let says = |zone: &Value, name| zone.as_str().unwrap_or_default() == name;
+        let mut all = all.filter(|it| says(&it["fromZone"], from) && says(&it["toZone"], to));
+        all.next().map(|it| (it["bytes"].clone(), it["replyPackets"].clone()))
+    };
+    assert_eq!(of("zone-a", "zone-a"), Some(("60".into(), "2".into())), "{json}");
+    assert_eq!(of("zone-a", "zone-b"), Some(("30".into(), "2".into())), "{json}");
+    assert_eq!(of("", "zone-b"), Some(("10".into(), "2".into())), "{json}");
+    let other = server.run(&["get", "zones", "shop/web:80"]).success();
+    assert_eq!(lines(&other).len(), 3, "{other}");
+}
+
 #[test]
 fn yaml_that_was_got_can_be_applied_again() {
     let server = Server::start();

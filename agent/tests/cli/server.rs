@@ -1,6 +1,7 @@
 //! An agent's server and store over tables in memory.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -10,10 +11,13 @@ use std::{
 use tokio::{net::UnixListener, runtime::Runtime};
 use zonegate::{
     compile::{self, Compiler},
-    dataplane::{Attachment, CommitError, Counter, Dataplane, Fill, Flow, Stamp},
+    dataplane::{
+        Attachment, CommitError, Conversation, Counter, Counts, Dataplane, Fill, Flow, Stamp,
+    },
     draft::Compiled,
     grpc,
     image::Image,
+    kubernetes::Options,
     manifests,
     maps::MemoryTables,
     store::{self, Change, Limits, Parts, Save, State, Store},
@@ -96,7 +100,7 @@ impl Server {
             UnixListener::bind(directory.path().join(SOCKET)).unwrap()
         };
         if let Some(followed) = followed {
-            runtime.spawn(manifests::run(followed, handle.clone()));
+            runtime.spawn(manifests::run(followed, Options::default(), handle.clone()));
         }
         let options = grpc::Options::default();
         runtime.spawn(grpc::serve(listener, handle, options, std::future::pending()));
@@ -185,6 +189,21 @@ impl Dataplane for Shown {
             bytes: 3456,
         };
         [flow(4001, false), flow(4002, true)].into_iter().take(limit).collect()
+    }
+
+    /// Of the first service, the same each time: from node-a and from outside.
+    fn take_carried(&self) -> HashMap<Conversation, Counts> {
+        let carried = [
+            ("192.0.2.1", "10.0.0.1:8080", 60),
+            ("192.0.2.1", "10.0.0.2:8080", 30),
+            ("203.0.113.9", "10.0.0.2:8080", 10),
+        ];
+        let carried = carried.map(|(client, backend, bytes)| {
+            let (client, backend) = (client.parse().unwrap(), backend.parse().unwrap());
+            let counts = Counts { packets: 1, bytes, reply_packets: 2, reply_bytes: bytes };
+            (Conversation { service: 1, client, backend }, counts)
+        });
+        carried.into()
     }
 
     fn counters(&self) -> Vec<Counter> {

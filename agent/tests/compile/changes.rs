@@ -163,6 +163,7 @@ fn epochs_move_with_what_concerns_them() {
         ),
         ("a backend goes", Box::new(backends(|them| drop(them.pop()))), [true, false, false]),
         ("a backend is not ready", Box::new(backends(|them| them[0].ready = false)), [false; 3]),
+        ("a backend drains", Box::new(backends(|them| them[0].draining = true)), [false; 3]),
         (
             "a backend stops serving",
             Box::new(backends(|them| (them[0].ready, them[0].serving) = (false, false))),

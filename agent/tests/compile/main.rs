@@ -12,5 +12,7 @@ mod naive;
 mod offers;
 mod oracle;
 mod services;
+mod sockets;
+mod spill;
 mod verdicts;
 mod world;

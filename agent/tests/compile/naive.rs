@@ -39,7 +39,11 @@ pub fn outcome(
     if frontend.kind == FrontendKind::LoadBalancer && !admits(world, node, service, client) {
         return Outcome::Forbidden;
     }
-    let all = &world.backend_sets[&service.backend_set].backends;
+    let mut all = world.backend_sets[&service.backend_set].backends.clone();
+    for backend in all.iter_mut().filter(|backend| backend.draining) {
+        (backend.ready, backend.terminating) = (false, true);
+    }
+    let all = &all;
     let mut backends = Vec::new();
     for backend in all {
         if backend.address.is_ipv4() == frontend.address.is_ipv4() {

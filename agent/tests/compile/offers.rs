@@ -11,12 +11,13 @@ use abi::{
     record::{Backend as Record, Range},
     table::Table,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
+    compile::{FromOutside, Settings},
     image::Image,
     model::{
-        Backend, BackendSet, Frontend, FrontendKind, Hints, Nearness, Node, Prefix, Protocol,
-        Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+        Affinity, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node,
+        Prefix, Protocol, Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
     },
     simulate::{self, Query, SimulatedTables},
     store::Compile,
@@ -116,6 +117,72 @@ fn node_ports_follow_the_nodes_addresses() {
         }
         compiler.committed();
         known = world;
+    }
+}
+
+#[test]
+fn node_ports_are_at_the_addresses_of_the_settings() {
+    let node = crate::world::node(HERE, "a", &["192.0.2.1", "198.51.100.1", "2001:db8::1"]);
+    let backends = vec![backend("10.2.0.1:80", ""), backend("[fd02::1]:80", "")];
+    let [set, mut service] = service("shop", &["10.96.0.1:80", "[fd01::1]:80"], backends);
+    if let Resource::Service(service) = &mut service {
+        for (frontend, any) in service.frontends.iter_mut().zip(["0.0.0.0", "::"]) {
+            (frontend.kind, frontend.address) = (FrontendKind::NodePort, address(any));
+        }
+    }
+    let world = world([node, set, service]);
+    let all = ["127.0.0.1", "192.0.2.1", "198.51.100.1", "2001:db8::1"];
+    for (prefixes, expected) in [
+        (&[][..], &all[..]),
+        (&["192.0.2.0/24"], &["192.0.2.1"]),
+        (&["198.51.100.0/24", "127.0.0.0/8"], &["127.0.0.1", "198.51.100.1"]),
+        (&["2001:db8::/32"], &["2001:db8::1"]),
+        (&["203.0.113.0/24"], &[]),
+    ] {
+        let node_port_addresses = prefixes.iter().map(|text| text.parse().unwrap()).collect();
+        let settings = Settings { node_port_addresses, ..Settings::default() };
+        let image = compiler().with_settings(settings).compile(&world).unwrap();
+        let tables = SimulatedTables::new(&image);
+        for text in all {
+            let address = address(text);
+            let client = if address.is_ipv4() { "203.0.113.1" } else { "2001:db8:f::1" };
+            let destination = SocketAddr::new(address, 80);
+            let found = offered(&image, &tables, self::address(client), destination).is_some();
+            assert_eq!(found, expected.contains(&text), "{text} with {prefixes:?}");
+            let marked = leaf(&image, address).has(Leaf::FRONTEND);
+            let on_the_wire = found && !address.is_loopback();
+            assert_eq!(marked, on_the_wire, "{text} with {prefixes:?}");
+        }
+    }
+}
+
+#[test]
+fn outsiders_at_cluster_addresses_are_refused_where_the_settings_say_so() {
+    let backends = vec![backend("10.2.0.1:80", "")];
+    let [set, mut service] = service("shop", &["10.96.0.1:80", "203.0.113.80:80"], backends);
+    if let Resource::Service(service) = &mut service {
+        service.frontends[1].kind = FrontendKind::External;
+    }
+    let node = crate::world::node(HERE, "a", &["192.0.2.1"]);
+    let world = world([node, workload("web", HERE, &["10.0.0.1"]), set, service]);
+    for (setting, dropped) in [(FromOutside::Translate, false), (FromOutside::Refuse, true)] {
+        let settings = Settings { cluster_from_outside: setting, ..Settings::default() };
+        let compiler = compiler().with_settings(settings);
+        // A refusal of what comes next is of the same settings.
+        compiler.validate(&world).unwrap();
+        let image = { compiler }.compile(&world).unwrap();
+        let tables = SimulatedTables::new(&image);
+        for (client, service, expected) in [
+            ("10.0.0.1", "10.96.0.1:80", false),
+            ("192.0.2.1", "10.96.0.1:80", false),
+            ("198.51.100.9", "10.96.0.1:80", dropped),
+            ("198.51.100.9", "203.0.113.80:80", false),
+        ] {
+            let destination = service.parse().unwrap();
+            let got = offered(&image, &tables, address(client), destination);
+            let is_dropped = got == Some(Outcome::Drop);
+            assert!(got.is_some() && is_dropped == expected, "{client} to {service}: {got:?}");
+        }
     }
 }
 
@@ -260,16 +327,17 @@ fn any_backend() -> impl Strategy<Value = Backend> {
     let node = select(vec![HERE, HERE, "beside", "far", "lost", ""]);
     let zone = select(vec!["", "", "a", "b"]);
     let state = prop_oneof![
-        3 => Just((true, true, false)),
-        1 => (any::<bool>(), any::<bool>(), any::<bool>()),
-        2 => Just((false, true, true)),
+        3 => Just((true, true, false, false)),
+        1 => any::<(bool, bool, bool, bool)>(),
+        1 => Just((false, true, true, false)),
+        1 => Just((true, true, false, true)),
     ];
     let names = |all: Vec<&'static str>| vec(select(all), 0..2);
     let zones = prop_oneof![names(vec!["a", "b"]), vec(select(vec!["a", "b"]), 1..3)];
     let nodes = prop_oneof![3 => Just(vec![]), 2 => names(vec![HERE, "far"])];
     let hints = prop_oneof![1 => Just((vec![], vec![])), 1 => (zones, nodes)];
     (ip, node, zone, hints, state, 1..3_u32).prop_map(
-        |(ip, node, zone, (zones, nodes), (ready, serving, terminating), weight)| {
+        |(ip, node, zone, (zones, nodes), (ready, serving, terminating, draining), weight)| {
             let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
             Backend {
                 address: SocketAddr::new(address(ip), 1),
@@ -279,6 +347,7 @@ fn any_backend() -> impl Strategy<Value = Backend> {
                 ready,
                 serving,
                 terminating,
+                draining,
                 weight,
             }
         },
@@ -304,15 +373,21 @@ fn any_service() -> impl Strategy<Value = Service> {
     });
     let frontends = proptest::sample::subsequence(frontends.to_vec(), 1..=8);
     let ranges = vec(any_range(), 0..4);
-    (frontends, any_topology(), any_policy(), any_policy(), ranges).prop_map(
-        |(frontends, topology, internal_policy, external_policy, source_ranges)| Service {
-            name: String::new(),
-            frontends,
-            backend_set: String::new(),
-            topology,
-            internal_policy,
-            external_policy,
-            source_ranges,
+    let affinity = option::of((1..=86_400_u32).prop_map(|timeout| Affinity { timeout }));
+    (frontends, any_topology(), any_policy(), any_policy(), ranges, affinity).prop_map(
+        |(frontends, topology, internal_policy, external_policy, source_ranges, affinity)| {
+            Service {
+                name: String::new(),
+                frontends,
+                backend_set: String::new(),
+                topology,
+                internal_policy,
+                external_policy,
+                source_ranges,
+                health_check_port: None,
+                affinity,
+                forwarding: Forwarding::default(),
+            }
         },
     )
 }

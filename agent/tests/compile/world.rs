@@ -6,9 +6,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     compile::{Compiler, Limits},
     model::{
-        Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-        PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier, Topology,
-        TrafficPolicy, Workload, World,
+        Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+        Policy, PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier,
+        Topology, TrafficPolicy, Workload, World,
     },
 };
 
@@ -94,6 +94,9 @@ pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resou
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
         }),
     ]
 }
@@ -107,6 +110,7 @@ pub fn backend(text: &str, node: &str) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::{
     node::{NODE, Node},
-    resources::{address_set, key, name, node, policy, shop, workload},
+    resources::{address_set, key, name, node, policy, service, shop, workload},
     writer::{Writer, replace},
 };
 
@@ -16,7 +16,12 @@ use crate::{
 async fn what_was_applied_is_read_back_with_defaults_spelled_out() {
     let node_a = Node::fresh().await;
     let mut applied = shop();
+    let mut kept = service("kept:80", &[("10.96.0.77", 80)], "shop");
+    if let Some(v1::resource::Kind::Service(service)) = &mut kept.kind {
+        service.client_affinity = Some(v1::ClientAffinity::default());
+    }
     applied.extend([
+        kept,
         node(NODE),
         workload("shop/web-1", "10.0.0.7"),
         address_set("web", &["10.0.0.7/32", "fd00::/64"]),
@@ -56,6 +61,9 @@ fn spelled_out(mut resource: v1::Resource) -> v1::Resource {
         v1::resource::Kind::Service(service) => {
             service.internal_traffic_policy = v1::service::TrafficPolicy::Cluster.into();
             service.external_traffic_policy = v1::service::TrafficPolicy::Cluster.into();
+            if let Some(affinity) = &mut service.client_affinity {
+                affinity.timeout_seconds = 10_800;
+            }
             for frontend in &mut service.frontends {
                 frontend.kind = v1::frontend::Kind::Cluster.into();
             }

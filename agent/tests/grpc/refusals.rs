@@ -287,6 +287,16 @@ fn unknown_cases() -> Vec<Case> {
             reason: "cannot be combined with preference",
         },
         Case {
+            what: "clients in no zone at all",
+            upserts: vec![service_with(|it| {
+                let clients = [("a".to_owned(), 0)].into();
+                it.zone_spill = Some(v1::ZoneSpill { factor: 1200, clients });
+            })],
+            resource: (Kind::Service, "s"),
+            field: "zone_spill.clients",
+            reason: "no zone has a weight above 0",
+        },
+        Case {
             what: "topology keys where sources are kept",
             upserts: vec![service_with(|it| {
                 it.frontends[0].kind = v1::frontend::Kind::External.into();
@@ -312,6 +322,15 @@ fn unknown_cases() -> Vec<Case> {
             resource: (Kind::Service, "s"),
             field: "source_ranges[0]",
             reason: "10.0.0.1/8 has host bits set; the prefix is 10.0.0.0/8",
+        },
+        Case {
+            what: "an affinity of more than a day",
+            upserts: vec![service_with(|it| {
+                it.client_affinity = Some(v1::ClientAffinity { timeout_seconds: 86_401 });
+            })],
+            resource: (Kind::Service, "s"),
+            field: "client_affinity.timeout_seconds",
+            reason: "86401 is not within 1 and 86400",
         },
     ]
 }

@@ -1,6 +1,6 @@
 //! Services: their addresses, and whose they are.
 
-use zonegate::kubernetes::{Effect, Problem, Translator};
+use zonegate::kubernetes::{Effect, Options, Problem, Translator};
 
 use crate::world::{cluster, lines, removes, translated, upserts};
 
@@ -93,7 +93,7 @@ fn policies_and_topology_are_read() {
         ),
         (
             "annotations: {zonegate.io/zone-spill: ''}",
-            "trafficDistribution: PreferClose",
+            "",
             "Spill(Spill { factor: 1200, clients: {} }) Cluster/Cluster []",
         ),
         (
@@ -107,12 +107,50 @@ fn policies_and_topology_are_read() {
             "loadBalancerSourceRanges: [' 10.1.2.3/8 ', 'fd00::/8']",
             "Hints(None) Cluster/Cluster [10.0.0.0/8, fd00::/8]",
         ),
+        (
+            "",
+            "sessionAffinity: None, sessionAffinityConfig: {clientIP: {timeoutSeconds: 9}}",
+            "Hints(None) Cluster/Cluster []",
+        ),
+        ("", "sessionAffinity: ClientIP", "Hints(None) Cluster/Cluster [] keeps 10800 s"),
+        (
+            "",
+            "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 86400}}",
+            "Hints(None) Cluster/Cluster [] keeps 86400 s",
+        ),
     ] {
         let spec = format!("clusterIP: 10.96.0.1, ports: [{{port: 80}}], {spec}");
         let outcome = translated(&object(metadata, &spec, ""));
         assert_eq!(outcome.problems, [], "{spec}");
         let line = &lines(&outcome)[1];
         assert_eq!(line.split_once("] ").unwrap().1, expected, "{metadata} {spec}");
+    }
+}
+
+#[test]
+fn zone_spill_takes_the_place_of_traffic_distribution() {
+    let metadata = "annotations: {zonegate.io/zone-spill: 'true'}";
+    let spec = "clusterIP: 10.96.0.1, ports: [{port: 80}], trafficDistribution: PreferClose";
+    let outcome = translated(&object(metadata, spec, ""));
+    assert!(lines(&outcome)[1].contains("Spill(Spill { factor: 1200, clients: {} })"));
+    check(&outcome.problems, Effect::FieldIgnored, "spec.trafficDistribution");
+}
+
+#[test]
+fn local_load_balancers_have_a_port_for_health_checks() {
+    for (spec, port) in [
+        ("type: LoadBalancer, externalTrafficPolicy: Local", Some("31000")),
+        ("type: LoadBalancer, externalTrafficPolicy: Cluster", None),
+        ("type: LoadBalancer", None),
+        ("type: NodePort, externalTrafficPolicy: Local", None),
+    ] {
+        let spec = format!(
+            "{spec}, clusterIP: 10.96.0.1, ports: [{{port: 80}}], healthCheckNodePort: 31000"
+        );
+        let outcome = translated(&object("", &spec, ""));
+        assert_eq!(outcome.problems, [], "{spec}");
+        let line = &lines(&outcome)[1];
+        assert_eq!(line.split_once(" checked at ").map(|(_, port)| port), port, "{spec}");
     }
 }
 
@@ -133,6 +171,12 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
             "",
             "clusterIP: 10.96.0.1, loadBalancerSourceRanges: [10.0.0.1], ports: [{port: 80}]",
             "spec.loadBalancerSourceRanges[0]",
+        ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, type: LoadBalancer, externalTrafficPolicy: Local, \
+             healthCheckNodePort: 70000, ports: [{port: 80}]",
+            "spec.healthCheckNodePort",
         ),
         (
             "",
@@ -159,6 +203,22 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
             "clusterIP: 10.96.0.1, ports: [{port: 80}]",
             "metadata.annotations[zonegate.io/zone-clients]",
         ),
+        (
+            "annotations: {zonegate.io/zone-spill: '2', zonegate.io/zone-clients: 'a=0'}",
+            "clusterIP: 10.96.0.1, ports: [{port: 80}]",
+            "metadata.annotations[zonegate.io/zone-clients]",
+        ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, sessionAffinity: Cookie, ports: [{port: 80}]",
+            "spec.sessionAffinity",
+        ),
+        (
+            "",
+            "clusterIP: 10.96.0.1, sessionAffinity: ClientIP, \
+             sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}, ports: [{port: 80}]",
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+        ),
         ("", "ports: 7", "spec.ports"),
     ] {
         let bad = object(metadata, spec, "");
@@ -181,14 +241,15 @@ fn a_service_that_cannot_be_used_keeps_its_last_form() {
 
 #[test]
 fn what_is_not_supported_is_reported_and_the_rest_holds() {
-    let spec = "clusterIP: 10.96.0.1, sessionAffinity: ClientIP, trafficDistribution: Far, ports: [
+    let spec = "clusterIP: 10.96.0.1, trafficDistribution: Far, ports: [
         {name: a, port: 80}, {name: b, port: 81, protocol: SCTP}]";
     let text = object("", spec, "");
-    assert_eq!(frontends(&text), ["x/s:a [Cluster TCP 10.96.0.1:80]"]);
+    let expected = ["x/s:a [Cluster TCP 10.96.0.1:80]", "x/s:b [Cluster SCTP 10.96.0.1:81]"];
+    assert_eq!(frontends(&text), expected);
     let problems = translated(&text).problems;
     assert!(problems.iter().all(|it| it.effect == Effect::FieldIgnored));
     let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
-    let expected = ["spec.trafficDistribution", "spec.sessionAffinity", "spec.ports[1].protocol"];
+    let expected = ["spec.trafficDistribution"];
     assert_eq!(fields, expected);
 }
 
@@ -225,6 +286,26 @@ fn an_address_of_the_cluster_is_never_an_external_one() {
     }
     // A node's own address may be one.
     assert_eq!(frontends(&takes("192.0.2.1"))[0].matches("External TCP 192.0.2.1:80").count(), 1);
+}
+
+#[test]
+fn external_addresses_outside_the_ranges_are_left_out() {
+    let ranges = ["203.0.113.0/24", "fd05::/16"].map(|text| text.parse().unwrap()).to_vec();
+    let mut translator = Translator::new(Options { external_ip_ranges: ranges });
+    let spec = "clusterIPs: [10.96.0.1, 'fd96::1'], ports: [{port: 80}],
+        externalIPs: [203.0.113.1, 198.51.100.9, 'fd05::2', 'fd06::2']";
+    let status = "loadBalancer: {ingress: [{ip: 198.51.100.1}]}";
+    let outcome = translator.apply(upserts(&object("", spec, status)));
+    let found: Vec<_> = outcome.problems.iter().map(|it| (&*it.field, &*it.reason)).collect();
+    let expected = [
+        ("spec.externalIPs[1]", "198.51.100.9 is outside services.external_ip_ranges"),
+        ("spec.externalIPs[3]", "fd06::2 is outside services.external_ip_ranges"),
+    ];
+    assert_eq!(found, expected);
+    let line = lines(&outcome).into_iter().find(|line| line.starts_with("service ")).unwrap();
+    let frontends = "[Cluster TCP 10.96.0.1:80, Cluster TCP [fd96::1]:80, \
+        LoadBalancer TCP 198.51.100.1:80, External TCP 203.0.113.1:80, External TCP [fd05::2]:80]";
+    assert!(line.contains(frontends), "{line}");
 }
 
 #[test]

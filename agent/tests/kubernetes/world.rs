@@ -117,7 +117,14 @@ fn resource(resource: &Resource) -> Vec<String> {
             let frontends: Vec<String> = it.frontends.iter().map(frontend).collect();
             let policies = format!("{:?}/{:?}", it.internal_policy, it.external_policy);
             let head = format!("service {} [{}]", it.name, frontends.join(", "));
-            vec![format!("{head} {:?} {policies} {:?}", it.topology, it.source_ranges)]
+            let check = it.health_check_port.map(|port| format!(" checked at {port}"));
+            let check = check.unwrap_or_default();
+            let affinity =
+                it.affinity.map_or_else(String::new, |it| format!(" keeps {} s", it.timeout));
+            vec![format!(
+                "{head} {:?} {policies} {:?}{check}{affinity}",
+                it.topology, it.source_ranges
+            )]
         }
     }
 }

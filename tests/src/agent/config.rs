@@ -41,7 +41,19 @@ impl Agent {
             arguments: Vec::new(),
         }
         .uplinks(&[bed.node().interface()])
+        .kernel("cgroup", cgroup2())
     }
+}
+
+/// Where the cgroup2 file system is mounted; empty, which is none, if it is nowhere.
+fn cgroup2() -> String {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut mounts = mounts.lines().map(|line| line.split(' '));
+    let cgroup = mounts.find_map(|mut fields| {
+        let path = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| path.to_owned())
+    });
+    cgroup.unwrap_or_default()
 }
 
 impl AgentBuilder {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use abi::{
+    affinity::AFFINITY_MAP,
     control::Control,
     flow::{WORDS4, WORDS6, tag},
     next_hop::NextHop,
@@ -46,6 +47,7 @@ pub struct Programs {
     next_hops: NextHops,
     flows: FlowTables,
     counters: Counters,
+    affinity: MapHandle,
     tail_calls: [MapHandle; 2],
 }
 
@@ -102,6 +104,7 @@ impl Programs {
             next_hops: KernelMaps::next_hops(&maps)?,
             flows: KernelMaps::flows(&maps)?,
             counters: KernelMaps::counters(&maps)?,
+            affinity: MapHandle::from_pinned_path(maps.join(AFFINITY_MAP))?,
             tail_calls: [tail_calls(XDP_MAP)?, tail_calls(TC_MAP)?],
         })
     }
@@ -171,6 +174,9 @@ impl Programs {
             self.next_hops.clear(id.into());
         }
         self.forget_flows();
+        for client in self.affinity.keys() {
+            self.affinity.delete(&client)?;
+        }
         self.join_tail_calls()
     }
 
@@ -218,6 +224,7 @@ const fn program(hook: Hook) -> &'static str {
         Hook::UplinkEgress => "uplink_egress",
         Hook::WorkloadIngress => "workload_ingress",
         Hook::WorkloadEgress => "workload_egress",
+        Hook::Socket => panic!("no packets come by sockets"),
     }
 }
 

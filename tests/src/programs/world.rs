@@ -6,8 +6,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Policy,
-    PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
+    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
+    Policy, PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
     Workload, World,
 };
 
@@ -197,6 +197,9 @@ pub fn service(
             internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Cluster,
             source_ranges: Vec::new(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
         }),
     ]
 }
@@ -211,6 +214,7 @@ pub fn backend(address: IpAddr, port: u16) -> Backend {
         ready: true,
         serving: true,
         terminating: false,
+        draining: false,
         weight: 1,
     }
 }

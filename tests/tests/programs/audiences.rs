@@ -8,7 +8,7 @@ use testbed::{
     programs::{Case, Node, Places, Worlds, backend},
 };
 use zonegate::model::{
-    BackendSet, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, Topology,
+    BackendSet, Forwarding, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, Topology,
     TrafficPolicy, World,
 };
 
@@ -62,6 +62,9 @@ fn world() -> World {
             internal_policy: TrafficPolicy::Cluster,
             external_policy,
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
         })
     };
     let mut world = Worlds::with([

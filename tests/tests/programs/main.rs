@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod affinity;
 mod audiences;
 mod connections;
 mod extensions;
@@ -15,4 +16,6 @@ mod machinery;
 mod parse;
 mod policy;
 mod reject;
+mod sctp;
 mod services;
+mod tunnels;

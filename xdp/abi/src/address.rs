@@ -26,6 +26,8 @@ impl Leaf {
     pub const SERVICE_ONLY: u8 = 4;
     /// An address of some workload of the cluster, wherever it runs.
     pub const WORKLOAD: u8 = 8;
+    /// An address of another node of the cluster.
+    pub const OTHER_NODE: u8 = 16;
     /// Largest class.
     pub const MAX_CLASS: u32 = (1 << ENDPOINT_SHIFT) - 1;
 

@@ -33,7 +33,10 @@ pub struct Control {
     pub masquerade: PortRange,
     /// [`Midstream`].
     pub midstream: u32,
-    pub padding: [u64; 3],
+    /// The kernel's `HZ`.
+    pub jiffies_per_second: u32,
+    pub padding0: u32,
+    pub padding: [u64; 2],
 }
 
 #[repr(C)]

@@ -45,6 +45,9 @@ pub mod kind {
     pub const SNAT: u8 = 4;
     /// A workload reaches itself: like [`SNAT`], and packets go back to where they came from.
     pub const HAIRPIN: u8 = 8;
+    /// Packets go to the backend as they are, inside another IP header, and answers do not come back
+    /// by this node. The entry says what they become there.
+    pub const TUNNEL: u8 = 16;
 }
 
 /// Bits of an entry's state byte: what this direction has shown.

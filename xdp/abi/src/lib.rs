@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod address;
+pub mod affinity;
 pub mod bench;
 pub mod control;
 pub mod flow;
@@ -14,6 +15,7 @@ pub mod next_hop;
 pub mod port;
 pub mod reason;
 pub mod record;
+pub mod socket;
 pub mod table;
 pub mod tail;
 

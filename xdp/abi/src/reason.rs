@@ -56,6 +56,10 @@ reasons! {
         /// To a service, in the middle of a connection that is not known: the kernel's rules may
         /// know it.
         Midstream = 12 "midstream_passed",
+        /// A socket of the node's own was sent from a service to a backend.
+        Socket = 13 "socket",
+        /// The same, but there was no room to remember it: the process sees the backend's address.
+        SocketForgotten = 14 "socket_forgotten",
     }
 }
 
@@ -121,6 +125,10 @@ reasons! {
         Midstream = 94 "midstream_denied",
         /// The driver has no room for what XDP tells the tc hook.
         Handover = 95 "handover",
+        /// A fragment of SCTP to be translated to another port: the checksum is of the whole.
+        SctpFragment = 96 "sctp_fragment",
+        /// Came through a tunnel, and is for no backend here.
+        Tunnelled = 106 "tunnelled",
     }
 }
 

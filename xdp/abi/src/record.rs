@@ -103,6 +103,7 @@ impl Range {
     /// Dropped without an answer.
     pub const DROP: Self = Self(1 << 63);
     const SNAT: u64 = 1 << 62;
+    const LOCAL: u64 = 1 << 61;
 
     /// `size ≥ 1` slots from slot `start` on; `size` below 2²⁴.
     pub const fn slots(start: u32, size: u32) -> Self {
@@ -113,6 +114,19 @@ impl Range {
     #[must_use]
     pub const fn with_snat(self) -> Self {
         Self(self.0 | Self::SNAT)
+    }
+
+    /// The same slots, of a list whose backends are marked [`Backend::LOCAL`] rather than
+    /// [`Backend::CLUSTER`].
+    #[must_use]
+    pub const fn of_local(self) -> Self {
+        Self(self.0 | Self::LOCAL)
+    }
+
+    /// How the backends that have these slots are marked.
+    #[inline(always)]
+    pub const fn mark(self) -> u16 {
+        if self.0 & Self::LOCAL != 0 { Backend::LOCAL } else { Backend::CLUSTER }
     }
 
     /// Whether the source must be rewritten to an address of this node.
@@ -177,18 +191,25 @@ pub struct Service {
     pub node: Range,
     /// For everybody else.
     pub outside: Range,
-    /// [`Self::GUARDED`].
+    /// [`Self::GUARDED`] and [`Self::TUNNEL`].
     pub flags: u64,
     /// Of a guarded service, who may use it.
     pub sources: Intervals,
     /// Where pods have their addresses, known or not.
     pub pod_prefixes: Intervals,
-    pub padding: [u64; 2],
+    /// Under which number clients' backends are remembered; 0: they are not. The same for all
+    /// kinds of frontends of a service.
+    pub affinity: u32,
+    /// Seconds from a client's last new connection until its backend is forgotten.
+    pub affinity_timeout: u32,
+    pub padding: u64,
 }
 
 impl Service {
     /// Clients outside `sources` are dropped, whoever they are.
     pub const GUARDED: u64 = 1;
+    /// What outsiders send to backends elsewhere goes there through a tunnel.
+    pub const TUNNEL: u64 = 2;
 }
 
 /// A real server; id 0 is none. Ids are not reused while a flow may name them.
@@ -201,20 +222,26 @@ pub struct Backend {
     pub address: [u8; 16],
     /// Network order.
     pub port: [u8; 2],
-    /// [`Self::SERVING`].
+    /// [`Self::SERVING`], [`Self::CLUSTER`], [`Self::LOCAL`].
     pub flags: u16,
     /// Index in the next-hop table; 0 leaves the way to the kernel.
     pub next_hop: u32,
+    /// The [`Service::affinity`] of the service whose backend this is.
+    pub affinity: u32,
     /// The record of its service that comes first: whose backend it is, for an agent that has
     /// nothing but the tables to tell.
     pub service: u32,
-    pub reserved: u32,
     pub padding: [u64; 4],
 }
 
 impl Backend {
-    /// Live flows may stay. Absent: flows to it are cut.
+    /// Live flows may stay. Absent: those of UDP are cut.
     pub const SERVING: u16 = 1;
+    /// Has slots in the service's list of the cluster. Said only where clients' backends are
+    /// remembered, as is [`Self::LOCAL`].
+    pub const CLUSTER: u16 = 2;
+    /// Has slots in the list of this node, where that is another one.
+    pub const LOCAL: u16 = 4;
 }
 
 /// Sizes are part of the contract.

@@ -16,6 +16,9 @@ use crate::{
 };
 use abi::reason::DropReason;
 
+/// The hop limit of outer headers: the recommended default (RFC 1700).
+const HOP_LIMIT: u8 = 64;
+
 /// An IPv4 address as it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct V4(u32);
@@ -31,8 +34,15 @@ pub trait Address: Copy + Eq + 'static {
     type Entry<W: 'static>: AsRef<[W]> + 'static;
 
     const V6: bool;
+    /// The host's own; IPv4 has more of them.
+    const LOOPBACK: Self;
     /// Words that a pair of addresses takes in a flow entry.
     const PAIR: usize;
+
+    /// Bytes of a network header without options.
+    const HEADER: u32;
+    /// The protocol of packets of this family inside others.
+    const TUNNEL: u8;
 
     /// Two addresses as they lie in a flow entry, the first [`Self::PAIR`] words used.
     fn pair(source: Self, destination: Self) -> [u64; 4];
@@ -62,6 +72,22 @@ pub trait Address: Copy + Eq + 'static {
 
     /// The same as it lies in memory.
     fn field(self) -> [u32; 4];
+
+    /// The inverse of [`Self::field`].
+    fn of_field(field: [u32; 4]) -> Self;
+
+    /// The traffic class of the network header at `offset`.
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8>;
+
+    /// Writes the network header of a packet that holds one of this family, of `length` bytes. It is
+    /// not to be fragmented.
+    fn write_outer<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        addresses: (Self, Self),
+    ) -> bool;
 
     /// Reads the source address of the network header at `offset`, and the destination.
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)>;
@@ -123,7 +149,10 @@ impl Address for V4 {
     type Entry<W: 'static> = [W; WORDS4];
 
     const V6: bool = false;
+    const LOOPBACK: Self = Self::new([127, 0, 0, 1]);
     const PAIR: usize = 1;
+    const HEADER: u32 = 20;
+    const TUNNEL: u8 = 4;
 
     #[inline(always)]
     fn pair(source: Self, destination: Self) -> [u64; 4] {
@@ -193,6 +222,40 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn of_field([address, ..]: [u32; 4]) -> Self {
+        Self(address)
+    }
+
+    #[inline(always)]
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8> {
+        packet.load(offset + 1)
+    }
+
+    #[inline(always)]
+    fn write_outer<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        (source, destination): (Self, Self),
+    ) -> bool {
+        let first = 0x45 << 24 | (class as u32) << 16 | (length + Self::HEADER) & 0xffff;
+        let first = first.to_be();
+        let dont_fragment = 0x4000_u32.to_be();
+        let [protocol, hop_limit] = [Self::TUNNEL, HOP_LIMIT];
+        let sum = checksum::halves(first)
+            + checksum::halves(dont_fragment)
+            + checksum::bytes(hop_limit, protocol)
+            + source.sum()
+            + destination.sum();
+        packet.store(offset, first)
+            && packet.store(offset + 4, dont_fragment)
+            && packet.store(offset + 8, u16::from_ne_bytes([hop_limit, protocol]))
+            && packet.store(offset + 10, checksum::finish(sum))
+            && Self::store_pair(packet, offset, source, destination)
+    }
+
+    #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
         Some((V4(packet.load(offset + 12)?), V4(packet.load(offset + 16)?)))
     }
@@ -244,7 +307,10 @@ impl Address for V6 {
     type Entry<W: 'static> = [W; WORDS6];
 
     const V6: bool = true;
+    const LOOPBACK: Self = Self([0, 1_u64.to_be()]);
     const PAIR: usize = 4;
+    const HEADER: u32 = 40;
+    const TUNNEL: u8 = 41;
 
     #[inline(always)]
     fn pair(V6([a, b]): Self, V6([c, d]): Self) -> [u64; 4] {
@@ -317,6 +383,32 @@ impl Address for V6 {
     }
 
     #[inline(always)]
+    fn of_field(field: [u32; 4]) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { core::mem::transmute::<[u32; 4], [u64; 2]>(field) })
+    }
+
+    #[inline(always)]
+    fn traffic_class<P: Packet>(packet: &P, offset: u32) -> Option<u8> {
+        Some((u16::from_be(packet.load(offset)?) >> 4) as u8)
+    }
+
+    #[inline(always)]
+    fn write_outer<P: Packet>(
+        packet: &mut P,
+        offset: u32,
+        class: u8,
+        length: u32,
+        (source, destination): (Self, Self),
+    ) -> bool {
+        let first = 6 << 28 | (class as u32) << 20;
+        let second = length << 16 | (Self::TUNNEL as u32) << 8 | HOP_LIMIT as u32;
+        packet.store(offset, first.to_be())
+            && packet.store(offset + 4, second.to_be())
+            && Self::store_pair(packet, offset, source, destination)
+    }
+
+    #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
         let source = V6([packet.load(offset + 8)?, packet.load(offset + 16)?]);
         Some((source, V6([packet.load(offset + 24)?, packet.load(offset + 32)?])))
@@ -364,7 +456,7 @@ impl Address for V6 {
 
     #[inline(always)]
     fn is_loopback(self) -> bool {
-        self.0 == [0, 1_u64.to_be()]
+        self == Self::LOOPBACK
     }
 
     #[inline(always)]

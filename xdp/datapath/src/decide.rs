@@ -9,7 +9,7 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Tuple,
+    Address, Context, Packet, Tables, Tuple, affinity,
     classify::{Ends, check_addresses},
     flow::{
         Flow, Key, Looks, Rewrite,
@@ -25,6 +25,7 @@ use crate::{
     reject::{self, Problem},
     relay, rewrite,
     service::{self, Choice, Steering},
+    tunnel::{self, Arrival},
     tuple::protocol,
 };
 
@@ -33,6 +34,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Work<A> {
+    pub arrival: Arrival,
     pub parsed: Parsed<A>,
     /// What policy judges: the client's own address and the backend's, in the direction that
     /// opened the flow.
@@ -68,6 +70,7 @@ impl<A: Address> Default for Work<A> {
             target: Target { backend: 0, service: 0, kind: 0 },
         };
         Self {
+            arrival: Arrival::default(),
             parsed: Parsed::of(tuple),
             judged: tuple,
             flow,
@@ -108,7 +111,15 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
             _ => Verdict::Pass(PassReason::NotOurs),
         };
     }
+    if hook == Hook::UplinkIngress {
+        match tunnel::unwrap(packet, work, &context) {
+            Ok(false) => {}
+            Ok(true) => return Verdict::Miss,
+            Err(reason) => return Verdict::Drop(reason),
+        }
+    }
     let result = match work.parsed.kind {
+        _ if is_out_of_place(work) => Err(DropReason::Tunnelled),
         Kind::RouterAdvertisement if hook == Hook::WorkloadIngress => {
             Err(DropReason::RouterAdvertisement)
         }
@@ -119,10 +130,20 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
             Ok(Verdict::Pass(PassReason::LocalControl))
         }
         Kind::IcmpError => icmp::judge(packet, work, &context),
-        Kind::LaterFragment => later_fragment(packet, &work.parsed, &context),
+        Kind::LaterFragment => later_fragment(packet, work, &context),
         Kind::Flow | Kind::Portless | Kind::Extended => flow(packet, work, &context),
     };
     result.unwrap_or_else(Verdict::Drop)
+}
+
+/// Whether the packet came through a tunnel, and is nothing that we send through any.
+#[inline(always)]
+fn is_out_of_place<A: Address>(work: &Work<A>) -> bool {
+    let sent = matches!(
+        work.parsed.kind,
+        Kind::Flow | Kind::Extended | Kind::LaterFragment | Kind::IcmpError
+    );
+    work.arrival.is_through_tunnel() && (!sent || work.parsed.tuple.destination.is_local_scope())
 }
 
 /// A packet with a flow, known or new.
@@ -140,7 +161,10 @@ fn flow<A: Address, P: Packet, T: Tables>(
         PassReason::Established
     } else {
         match plan(work, context)? {
-            Plan::Open => open(context, work)?,
+            Plan::Open => {
+                open(context, work)?;
+                affinity::remember(context, work);
+            }
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
                 reject::answer(packet, work)?;
@@ -150,6 +174,9 @@ fn flow<A: Address, P: Packet, T: Tables>(
         PassReason::NewFlow
     };
     if work.parsed.first_fragment {
+        if rewrite::needs_whole(&work.parsed, &work.flow.rewrite) {
+            return Err(DropReason::SctpFragment);
+        }
         fragment::track(context, work)?;
     }
     if relay::is_relayed(work.flow.target.kind) {
@@ -190,13 +217,19 @@ fn relay<A: Address, P: Packet, T: Tables>(
         return Ok(Verdict::Pass(reason));
     }
     relay::find_hop(packet, work, context);
-    if relay::is_undeliverable(&work.hop, packet, &work.parsed) {
-        return report(packet, work);
+    let kind = work.flow.target.kind;
+    let overhead = tunnel::overhead::<A>(kind);
+    if relay::is_undeliverable(&work.hop, packet, &work.parsed, overhead) {
+        return report(packet, work, overhead);
     }
     if relay::is_for_tc(context, &work.hop) {
         return Ok(Verdict::Handover(reason));
     }
-    translate(packet, work)?;
+    if tunnel::is_tunnelled(kind) {
+        tunnel::wrap(packet, &work.parsed, &work.flow.rewrite, context)?;
+    } else {
+        translate(packet, work)?;
+    }
     note(context, work)?;
     Ok(relay::send(packet, &work.parsed, context, &work.hop, reason))
 }
@@ -220,6 +253,7 @@ fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) -> Resu
 fn report<A: Address, P: Packet>(
     packet: &mut P,
     work: &mut Work<A>,
+    overhead: u32,
 ) -> Result<Verdict, DropReason> {
     let Work { parsed, hop, .. } = work;
     let problem = if parsed.ttl <= 1 {
@@ -230,7 +264,7 @@ fn report<A: Address, P: Packet>(
         if may_fragment {
             return Err(DropReason::Undeliverable);
         }
-        Problem::too_large(hop.mtu as u16)
+        Problem::too_large(hop.mtu.saturating_sub(overhead) as u16)
     };
     reject::report(packet, work, problem)?;
     Ok(Verdict::Transmit(PassReason::Answered))
@@ -287,7 +321,7 @@ fn send_on<A: Address, P: Packet, T: Tables>(
 }
 
 /// Judges a known flow under the tables in force and stamps it, unless it is here only because the
-/// kernel does not route it. `Ok(false)`: there is none, or it is over, and the packet may open a new
+/// kernel does not route it, or came through a tunnel. `Ok(false)`: there is none, or it is over, and the packet may open a new
 /// one. A flow that lost its permission is retired.
 #[inline(never)]
 fn look_again<A: Address, T: Tables>(
@@ -301,8 +335,11 @@ fn look_again<A: Address, T: Tables>(
         return Ok(false);
     }
     let Flow { rewrite, looks, epochs, target } = &work.flow;
+    let is_diverted = tunnel::is_diverted(&work.arrival, rewrite, *target);
+    let is_here_anyway = relay::is_relayed(target.kind) || work.arrival.is_through_tunnel();
     // What XDP hands over it has looked at.
-    if relay::is_relayed(target.kind)
+    if is_here_anyway
+        && !is_diverted
         && (context.hook == Hook::UplinkHandover
             || !needs_a_look(context, &found.hit, *looks, *target, &work.parsed))
     {
@@ -310,7 +347,10 @@ fn look_again<A: Address, T: Tables>(
     }
     let ends = Ends::of(tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(tuple, ends, context)?;
-    if is_reopened(&work.parsed, *looks, *target) || !backend_serves(context, rewrite, *target) {
+    if is_reopened(&work.parsed, *looks, *target)
+        || is_diverted
+        || !backend_serves(context, rewrite, *target, tuple.protocol)
+    {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Ok(false);
     }
@@ -363,11 +403,12 @@ fn backend_serves<A: Address, T: Tables>(
     context: &Context<'_, T>,
     rewrite: &Rewrite<A>,
     target: Target,
+    protocol: u8,
 ) -> bool {
     let Rewrite { destination, destination_port, .. } = *rewrite;
     target.is_reply()
         || target.backend == 0
-        || service::still_serves(context, target.backend, destination, destination_port)
+        || service::still_serves(context, target.backend, destination, destination_port, protocol)
 }
 
 /// The epochs of an entry, in its own direction.
@@ -395,15 +436,21 @@ fn plan<A: Address, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Plan, DropReason> {
-    let parsed = &work.parsed;
-    let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    check_addresses(&parsed.tuple, ends, context)?;
-    work.judged = parsed.tuple;
+    let ends = Ends::of(&work.parsed.tuple, context).ok_or(DropReason::MissingMap)?;
+    check_addresses(&work.parsed.tuple, ends, context)?;
+    work.judged = work.parsed.tuple;
     let target = Target { backend: 0, service: 0, kind: 0 };
     let mut choice = Choice { target, next_hop: 0, snat: false };
     let mut ends = ends;
-    if context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND) {
-        match service::steer(context, ends, &mut work.judged, &mut choice) {
+    let tunnelled = work.arrival.is_through_tunnel();
+    let is_frontend = context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND);
+    if tunnelled || is_frontend {
+        let steering = if tunnelled {
+            tunnel::steer(context, work, &mut choice)
+        } else {
+            service::steer(context, ends, &mut work.judged, &mut choice)
+        };
+        match steering {
             Steering::Chosen => {
                 ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?;
             }
@@ -479,7 +526,12 @@ fn new_flow<A: Address, T: Tables>(
     }
     work.flow = Flow {
         rewrite: Rewrite::between(&work.parsed.tuple, &translated),
-        looks: Looks { seen: context.tables.now(), next_hop, state: 0 },
+        // Answers through a tunnel do not come by.
+        looks: Looks {
+            seen: context.tables.now(),
+            next_hop,
+            state: if tunnel::is_tunnelled(target.kind) { seen::ANSWERED } else { 0 },
+        },
         epochs: direct(ends, sum, target),
         target,
     };
@@ -491,9 +543,10 @@ fn new_flow<A: Address, T: Tables>(
 #[inline(never)]
 fn later_fragment<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
-    parsed: &Parsed<A>,
+    work: &Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
+    let parsed = &work.parsed;
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
     if let Some(found) = fragment::find(context, parsed)
@@ -501,7 +554,7 @@ fn later_fragment<A: Address, P: Packet, T: Tables>(
     {
         return Ok(fragment::forward(packet, parsed, context, &found));
     }
-    if ends.destination.has(Leaf::SERVICE_ONLY) {
+    if ends.destination.has(Leaf::SERVICE_ONLY) || work.arrival.is_through_tunnel() {
         return Err(DropReason::Fragment);
     }
     if !ends.is_local() {

@@ -55,7 +55,8 @@ fn known<A: Address, P: Packet, T: Tables>(
     }
 }
 
-/// Handles a frame for which [`fast`] said [`Verdict::Miss`].
+/// Handles a frame for which [`fast`] said [`Verdict::Miss`]. It may say so itself, once: a packet was
+/// taken out of another, and is to be handled in its place.
 #[inline(always)]
 pub fn slow<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -64,6 +65,7 @@ pub fn slow<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     tables: &T,
 ) -> Verdict {
+    work.arrival.advance();
     match parse_again(frame, &mut work.parsed) {
         Ok(true) => decide(hook, interface, frame, work, tables),
         Ok(false) => Verdict::Pass(PassReason::NotIp),

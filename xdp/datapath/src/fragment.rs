@@ -14,7 +14,7 @@ use crate::{
         table::{self, Found},
     },
     parse::Parsed,
-    relay, rewrite,
+    relay, rewrite, tunnel,
     tuple::{Port, protocol},
     word16,
 };
@@ -71,12 +71,11 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
 ) -> Verdict {
     let target = found.hit.target();
     let rewrite = found.hit.rewrite();
-    let next_hop = found.hit.looks().next_hop;
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
     if relay::is_relayed(target.kind) && context.hook.is_inbound() {
-        return relay(packet, parsed, context, &rewrite, next_hop);
+        return relay(packet, parsed, context, found);
     }
     if context.hook.translates(target)
         && !rewrite::translate_addresses(packet, parsed.network, &rewrite)
@@ -98,18 +97,23 @@ fn relay<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-    to: &Rewrite<A>,
-    next_hop: u32,
+    found: &Found<'_, A, T>,
 ) -> Verdict {
-    let hop = relay::hop(context, next_hop, packet, parsed, to);
+    let to = &found.hit.rewrite();
+    let kind = found.hit.target().kind;
+    let hop = relay::hop(context, found.hit.looks().next_hop, packet, parsed, to);
     // Of a datagram's fragments only the first is answered (RFC 1122, 3.2.2).
-    if relay::is_undeliverable(&hop, packet, parsed) {
+    if relay::is_undeliverable(&hop, packet, parsed, tunnel::overhead::<A>(kind)) {
         return Verdict::Drop(DropReason::Undeliverable);
     }
     if relay::is_for_tc(context, &hop) {
         return Verdict::Handover(PassReason::Fragment);
     }
-    if !rewrite::translate_addresses(packet, parsed.network, to) {
+    if tunnel::is_tunnelled(kind) {
+        if let Err(reason) = tunnel::wrap(packet, parsed, to, context) {
+            return Verdict::Drop(reason);
+        }
+    } else if !rewrite::translate_addresses(packet, parsed.network, to) {
         return Verdict::Drop(DropReason::Rewrite);
     }
     relay::send(packet, parsed, context, &hop, PassReason::Fragment)

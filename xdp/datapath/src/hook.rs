@@ -34,6 +34,8 @@ pub enum Hook {
     WorkloadIngress,
     /// tc on the host side of a workload's port: to the workload.
     WorkloadEgress,
+    /// cgroup, at the sockets of the node's own processes: no packets come by here.
+    Socket,
 }
 
 impl Hook {
@@ -195,7 +197,7 @@ fn is_at_home<A: Address, W: Word>(
         Hook::WorkloadIngress => {
             context.tables.port(source).is_some_and(|port| port.interface == context.interface)
         }
-        Hook::UplinkHandover | Hook::UplinkEgress | Hook::WorkloadEgress => true,
+        Hook::UplinkHandover | Hook::UplinkEgress | Hook::WorkloadEgress | Hook::Socket => true,
     }
 }
 

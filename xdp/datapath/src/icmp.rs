@@ -14,8 +14,8 @@ use crate::{
     classify::{Ends, check_addresses},
     flow::{Rewrite, table},
     packet::Field,
-    parse::{self, Parsed, QUOTE},
-    relay, rewrite,
+    parse::{self, QUOTE},
+    relay, rewrite, tunnel,
     tuple::protocol,
 };
 
@@ -27,7 +27,7 @@ pub fn judge<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
-    let concern = concern(&work.parsed, context)?;
+    let concern = concern(work, context)?;
     if concern == Concern::None {
         return Ok(Verdict::Pass(PassReason::NotOurs));
     }
@@ -48,8 +48,14 @@ fn relay<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
     relay::find_hop(packet, work, context);
-    if relay::is_undeliverable(&work.hop, packet, &work.parsed) {
+    let kind = work.flow.target.kind;
+    let overhead = tunnel::overhead::<A>(kind);
+    if relay::is_undeliverable(&work.hop, packet, &work.parsed, overhead) {
         return Err(DropReason::Undeliverable);
+    }
+    // The node that translates translates errors too.
+    if tunnel::is_tunnelled(kind) {
+        tunnel::wrap(packet, &work.parsed, &work.flow.rewrite, context)?;
     }
     Ok(relay::send(packet, &work.parsed, context, &work.hop, PassReason::Related))
 }
@@ -81,12 +87,14 @@ pub fn leave<A: Address, P: Packet, T: Tables>(
 /// 4.3.2.3; RFC 4443, 2.4), and nothing would lead the rest after the first.
 #[inline(never)]
 fn concern<A: Address, T: Tables>(
-    parsed: &Parsed<A>,
+    work: &Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Concern, DropReason> {
+    let Work { parsed, arrival, .. } = work;
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     let is_ours = ends.destination.has(Leaf::FRONTEND) || ends.destination.has(Leaf::THIS_NODE);
-    if !ends.is_local() && !is_ours {
+    let is_ours = is_ours || ends.is_local() || arrival.is_through_tunnel();
+    if !is_ours {
         return Ok(Concern::None);
     }
     if !ends.is_local() && ends.destination.has(Leaf::THIS_NODE) {
@@ -115,7 +123,7 @@ fn follow<A: Address, P: Packet, T: Tables>(
     if relayed && context.hook == Hook::UplinkIngress {
         return Ok(Verdict::Handover(PassReason::Related));
     }
-    if context.hook.translates(target) {
+    if context.hook.translates(target) && !tunnel::is_tunnelled(target.kind) {
         translate(packet, work, transport)?;
     }
     if relayed {
@@ -219,12 +227,17 @@ fn translate_quoted_transport<A: Address, P: Packet>(
     let Work { parsed, judged, flow, .. } = work;
     let Rewrite { source_port, destination_port, address_delta, port_delta, .. } = flow.rewrite;
     let udp = judged.protocol == protocol::UDP;
-    let at = transport + rewrite::checksum_offset(judged.protocol)?;
+    let end = parsed.network + parsed.length;
+    let at = match judged.protocol {
+        // A quoted CRC32c stays: nobody has all that it is about.
+        protocol::SCTP => end,
+        protocol => transport + rewrite::checksum_offset(protocol)?,
+    };
     if !(packet.store(transport, destination_port.0) && packet.store(transport + 2, source_port.0))
     {
         return Err(DropReason::Rewrite);
     }
-    if at + 2 > parsed.network + parsed.length {
+    if at + 2 > end {
         return Ok(port_delta);
     }
     let both = checksum::fold(address_delta as u32 + port_delta as u32);

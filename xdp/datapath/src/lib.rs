@@ -10,8 +10,10 @@
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 mod address;
+mod affinity;
 pub mod checksum;
 mod classify;
+mod crc32c;
 mod decide;
 mod entry;
 pub mod flow;
@@ -27,7 +29,9 @@ mod reject;
 mod relay;
 mod rewrite;
 mod service;
+mod socket;
 mod tables;
+mod tunnel;
 mod tuple;
 mod word;
 mod word16;
@@ -42,6 +46,7 @@ pub use classify::Ends;
 pub use packet::{Field, Packet, Unit};
 pub use policy::{Shape, judge};
 pub use service::{Offer, offer};
+pub use socket::{Call, Peer, Way, way};
 pub use tables::{Context, Tables};
 pub use tuple::{Port, Tuple, protocol};
 pub use word::Word;

@@ -51,6 +51,16 @@ pub trait Packet {
     /// then. `false` where that is not possible.
     fn resize(&mut self, len: u32) -> bool;
 
+    /// Makes room for `bytes`, at most 40, between the link header and the IP header at `network`.
+    fn insert(&mut self, network: u32, bytes: u32) -> bool;
+
+    /// Takes `bytes`, at most 40, away at `network`, where the IP header begins. `false` where
+    /// nothing comes through tunnels.
+    fn remove(&mut self, network: u32, bytes: u32) -> bool {
+        let _ = (network, bytes);
+        false
+    }
+
     /// The largest IP packet that this frame puts on a wire, for an IP packet of `length` bytes
     /// with `headers` bytes before the transport header: less than `length` where the kernel
     /// will segment it.

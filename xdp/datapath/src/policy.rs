@@ -125,6 +125,7 @@ mod tests {
 
     use abi::{
         address::{Address6Key, Prefix6Key},
+        affinity::{Affinity, AffinityKey},
         control::Control,
         flow::{WAYS, WORDS4, WORDS6},
         frontend::FrontendKey,
@@ -192,7 +193,13 @@ mod tests {
             None
         }
 
-        fn now(&self) -> u32 {
+        fn affinity(&self, _: &AffinityKey) -> Option<Affinity> {
+            None
+        }
+
+        fn remember(&self, _: &AffinityKey, _: &Affinity) {}
+
+        fn clock(&self) -> u64 {
             0
         }
     }

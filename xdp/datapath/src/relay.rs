@@ -1,5 +1,6 @@
 //! Packets that are sent on without the kernel's routing, because one of their addresses became,
-//! or was, this node's own: the kernel refuses to forward what seems to come from itself.
+//! or was, this node's own: the kernel refuses to forward what seems to come from itself. The same
+//! goes for the outer header of what is sent through a tunnel.
 //!
 //! XDP sends what goes back to its own wire. The rest it hands over to the NIC's tc hook, which can
 //! reach workloads and have neighbours resolved.
@@ -12,7 +13,7 @@ use abi::{
 
 use crate::{
     Address, Context, Hook, Packet, Tables, Verdict, Work, flow::Rewrite, hook::usable_hop,
-    parse::Parsed, rewrite,
+    parse::Parsed, rewrite, tunnel,
 };
 
 /// The next hop of a packet that becomes `to`: what the flow names by `id`, or the kernel's route.
@@ -42,10 +43,16 @@ pub fn find_hop<A: Address, P: Packet, T: Tables>(
     work.hop = hop(context, flow.looks.next_hop, packet, parsed, &flow.rewrite);
 }
 
-/// Whether the packet cannot go this way, of which its sender should hear.
+/// Whether the packet, which grows by `overhead` bytes, cannot go this way, of which its sender
+/// should hear.
 #[inline(always)]
-pub fn is_undeliverable<A, P: Packet>(hop: &NextHop, packet: &P, parsed: &Parsed<A>) -> bool {
-    parsed.ttl <= 1 || (hop.interface != 0 && wire_length(packet, parsed) > hop.mtu)
+pub fn is_undeliverable<A, P: Packet>(
+    hop: &NextHop,
+    packet: &P,
+    parsed: &Parsed<A>,
+    overhead: u32,
+) -> bool {
+    parsed.ttl <= 1 || (hop.interface != 0 && wire_length(packet, parsed) + overhead > hop.mtu)
 }
 
 /// Whether the NIC's tc hook has to send on what XDP cannot.
@@ -82,7 +89,7 @@ pub fn send<A: Address, P: Packet, T: Tables>(
 /// Whether a flow's packets go this way.
 #[inline(always)]
 pub const fn is_relayed(kind: u8) -> bool {
-    kind & (kind::SNAT | kind::HAIRPIN) == kind::SNAT
+    kind & (kind::SNAT | kind::HAIRPIN) == kind::SNAT || tunnel::is_tunnelled(kind)
 }
 
 #[inline(always)]

@@ -2,7 +2,9 @@
 
 use abi::{next_hop::NextHop, reason::DropReason};
 
-use crate::{Address, Field, Packet, checksum, flow::Rewrite, parse::Parsed, tuple::protocol};
+use crate::{
+    Address, Field, Packet, Tuple, checksum, crc32c, flow::Rewrite, parse::Parsed, tuple::protocol,
+};
 
 /// Writes the translated addresses and ports and brings the checksums along (RFC 1624).
 #[inline(always)]
@@ -11,6 +13,10 @@ pub fn translate<A: Address, P: Packet>(
     parsed: &Parsed<A>,
     to: &Rewrite<A>,
 ) -> Result<(), DropReason> {
+    if parsed.tuple.protocol == protocol::SCTP {
+        let done = translate_addresses(packet, parsed.network, to);
+        return if done { translate_sctp(packet, parsed, to) } else { Err(DropReason::Rewrite) };
+    }
     let checksum = parsed.transport + checksum_offset(parsed.tuple.protocol)?;
     let udp = parsed.tuple.protocol == protocol::UDP;
     let done = translate_addresses(packet, parsed.network, to)
@@ -20,7 +26,39 @@ pub fn translate<A: Address, P: Packet>(
     if done { Ok(()) } else { Err(DropReason::Rewrite) }
 }
 
-/// Where the checksum is in the headers of protocols that can be translated.
+/// Whether the packet is the start of an SCTP packet whose checksum has to change: it depends on a
+/// length that only the last fragment tells.
+#[inline(always)]
+pub fn needs_whole<A: Address>(parsed: &Parsed<A>, to: &Rewrite<A>) -> bool {
+    let Tuple { source_port, destination_port, protocol, .. } = parsed.tuple;
+    parsed.first_fragment
+        && protocol == protocol::SCTP
+        && (source_port, destination_port) != (to.source_port, to.destination_port)
+}
+
+/// Writes the ports and brings the CRC32c along, which does not cover addresses (RFC 9260, 6.8).
+/// Where the device is to compute it, what the field says does not matter.
+#[inline(never)]
+fn translate_sctp<A: Address, P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed<A>,
+    to: &Rewrite<A>,
+) -> Result<(), DropReason> {
+    if needs_whole(parsed, to) {
+        return Err(DropReason::SctpFragment);
+    }
+    let length = parsed.length + parsed.network - parsed.transport;
+    let before: u32 = packet.load(parsed.transport).ok_or(DropReason::Rewrite)?;
+    let crc: u32 = packet.load(parsed.transport + 8).ok_or(DropReason::Rewrite)?;
+    if !write_ports(packet, parsed.transport, to) {
+        return Err(DropReason::Rewrite);
+    }
+    let after: u32 = packet.load(parsed.transport).ok_or(DropReason::Rewrite)?;
+    let crc = crc32c::update(u32::from_le(crc), u32::from_le(before ^ after), length);
+    if packet.store(parsed.transport + 8, crc.to_le()) { Ok(()) } else { Err(DropReason::Rewrite) }
+}
+
+/// Where the checksum is in the headers of TCP and UDP.
 #[inline(always)]
 pub const fn checksum_offset(protocol: u8) -> Result<u32, DropReason> {
     match protocol {

@@ -9,11 +9,11 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Tables, Tuple,
+    Address, Context, Tables, Tuple, affinity,
     classify::Ends,
     flow::{Key, entry::Target, hash::hash},
     intervals::contains,
-    tuple::Port,
+    tuple::{Port, protocol},
 };
 
 /// Where a new connection goes.
@@ -41,13 +41,15 @@ pub enum Steering {
 pub struct Offer {
     pub service: u32,
     pub range: Range,
+    /// What goes to a backend elsewhere goes through a tunnel.
+    pub tunnel: bool,
 }
 
 /// The hash of backend choice has a fixed key, so that every node chooses alike.
 const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 
-/// Looks the destination up among the frontends, chooses a backend by the tuple's hash, and makes
-/// the tuple the one that the backend sees.
+/// Looks the destination up among the frontends, takes the backend that the service remembers for
+/// the client or chooses one by the tuple's hash, and makes the tuple the one that the backend sees.
 #[inline(never)]
 pub fn steer<A: Address, T: Tables>(
     context: &Context<'_, T>,
@@ -55,7 +57,7 @@ pub fn steer<A: Address, T: Tables>(
     tuple: &mut Tuple<A>,
     choice: &mut Choice,
 ) -> Steering {
-    let Offer { service, range } = match offer(context, ends, tuple) {
+    let Offer { service, range, tunnel } = match offer(context, ends, tuple) {
         Ok(Some(offer)) => offer,
         Ok(None) => return Steering::None,
         Err(reason) => return Steering::Drop(reason),
@@ -63,18 +65,66 @@ pub fn steer<A: Address, T: Tables>(
     match range {
         Range::REJECT => Steering::Reject,
         Range::DROP => Steering::Drop(DropReason::NoEndpoint),
-        _ => match choose(context, range, tuple) {
+        _ => match choose(context, service, range, tuple) {
             Some((backend, record)) => {
-                tuple.destination = A::from_field(&record.address);
-                tuple.destination_port = Port(u16::from_ne_bytes(record.port));
-                choice.target = Target { backend, service, kind: kind::DNAT };
-                choice.next_hop = record.next_hop;
+                let elsewhere = tunnel && record.next_hop != 0;
+                let kind = kind::DNAT | if elsewhere { kind::TUNNEL } else { 0 };
+                lead(tuple, choice, record, Target { backend, service, kind });
                 choice.snat = range.snat();
                 Steering::Chosen
             }
             None => Steering::Drop(DropReason::BackendMissing),
         },
     }
+}
+
+/// Has the tuple lead to a backend.
+#[inline(always)]
+pub fn lead<A: Address>(
+    tuple: &mut Tuple<A>,
+    choice: &mut Choice,
+    record: &Backend,
+    target: Target,
+) {
+    tuple.destination = A::from_field(&record.address);
+    tuple.destination_port = Port(u16::from_ne_bytes(record.port));
+    choice.target = target;
+    choice.next_hop = record.next_hop;
+}
+
+/// The service that a packet out of a tunnel is for. A port of another node is found at the
+/// unspecified address.
+#[inline(never)]
+pub fn tunnelled<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    tuple: &Tuple<A>,
+) -> Result<u32, DropReason> {
+    let find = |address: A| {
+        let key = address.frontend_key(tuple.destination_port, tuple.protocol, context.side);
+        let service = context.tables.frontend(&key)? as u32;
+        context.service(service).filter(|it| it.flags & Service::TUNNEL != 0)?;
+        Some(service)
+    };
+    let found = find(tuple.destination).or_else(|| find(A::from_field(&[0; 16])));
+    let service = found.filter(|_| tuple.has_ports()).ok_or(DropReason::Tunnelled)?;
+    let record = context.service(service).ok_or(DropReason::MissingMap)?;
+    admit(context, record, &tuple.source)?;
+    Ok(service)
+}
+
+/// Refuses whom a guarded service is not for.
+#[inline(always)]
+fn admit<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    record: &Service,
+    client: &A,
+) -> Result<(), DropReason> {
+    if record.flags & Service::GUARDED != 0
+        && !contains(context, record.sources.0, client).ok_or(DropReason::MissingMap)?
+    {
+        return Err(DropReason::SourceRange);
+    }
+    Ok(())
 }
 
 /// What the destination, if it is a frontend, has for a client with the tuple's source.
@@ -94,9 +144,7 @@ pub fn offer<A: Address, T: Tables>(
     let client = &tuple.source;
     let is_in =
         |intervals: Intervals| contains(context, intervals.0, client).ok_or(DropReason::MissingMap);
-    if record.flags & Service::GUARDED != 0 && !is_in(record.sources)? {
-        return Err(DropReason::SourceRange);
-    }
+    admit(context, record, client)?;
     let range = if ends.source.has(Leaf::THIS_NODE) {
         record.node
     } else if ends.source.has(Leaf::WORKLOAD)
@@ -104,36 +152,60 @@ pub fn offer<A: Address, T: Tables>(
     {
         record.pods
     } else {
-        record.outside
+        let tunnel = record.flags & Service::TUNNEL != 0;
+        return Ok(Some(Offer { service, range: record.outside, tunnel }));
     };
-    Ok(Some(Offer { service, range }))
+    Ok(Some(Offer { service, range, tunnel: false }))
+}
+
+/// The backend of a new connection, by number.
+#[inline(always)]
+fn choose<'c, A: Address, T: Tables>(
+    context: &'c Context<'_, T>,
+    service: u32,
+    range: Range,
+    tuple: &Tuple<A>,
+) -> Option<(u32, &'c Backend)> {
+    let id = match affinity::recall(context, service, range, &tuple.source) {
+        0 => by_slot(context, range, tuple)?,
+        remembered => remembered,
+    };
+    serving(context, id).map(|record| (id, record))
+}
+
+/// A backend's record, if it takes connections.
+#[inline(always)]
+pub fn serving<'c, T: Tables>(context: &'c Context<'_, T>, id: u32) -> Option<&'c Backend> {
+    let record = context.backend(id)?;
+    (id != 0 && record.flags & Backend::SERVING != 0).then_some(record)
 }
 
 /// The slot's backend: the hash's upper half, scaled to the range by multiply and shift.
 #[inline(always)]
-fn choose<'c, A: Address, T: Tables>(
-    tables: &'c Context<'_, T>,
+fn by_slot<A: Address, T: Tables>(
+    tables: &Context<'_, T>,
     range: Range,
     tuple: &Tuple<A>,
-) -> Option<(u32, &'c Backend)> {
+) -> Option<u32> {
     let hash = hash::<A>(&Key::of(tuple), CHOICE_KEY) >> 32;
     let slot = range.start().wrapping_add(((hash * range.size() as u64) >> 32) as u32);
     let pair = tables.word(Table::Slots, slot >> 1)?;
-    let id = (pair >> ((slot & 1) * 32)) as u32;
-    let record = tables.backend(id)?;
-    (id != 0 && record.flags & Backend::SERVING != 0).then_some((id, record))
+    Some((pair >> ((slot & 1) * 32)) as u32)
 }
 
-/// Whether a flow may stay on its backend.
+/// Whether a flow may stay on its backend. A backend that does not serve any more keeps its
+/// connections, whose ends tell each other when they are over; UDP's do not, and clients are to ask
+/// again.
 #[inline(always)]
 pub fn still_serves<A: Address, T: Tables>(
     tables: &Context<'_, T>,
     backend: u32,
     address: A,
     port: Port,
+    protocol: u8,
 ) -> bool {
     tables.backend(backend).is_some_and(|record| {
-        record.flags & Backend::SERVING != 0
+        (record.flags & Backend::SERVING != 0 || protocol != protocol::UDP)
             && A::from_field(&record.address) == address
             && record.port == port.0.to_ne_bytes()
     })

@@ -4,6 +4,7 @@ use core::ptr;
 
 use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
+    affinity::{Affinity, AffinityKey},
     control::Control,
     flow::{WAYS, WORDS4, WORDS6},
     frontend::FrontendKey,
@@ -32,8 +33,17 @@ pub trait Tables {
     fn flows6(&self, bucket: u32) -> Option<&[[Self::Word; WORDS6]; WAYS]>;
     fn stats4(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
     fn stats6(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
+    /// Which backend a service remembers for a client.
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
+    /// Remembers a client's backend, as long as there is room.
+    fn remember(&self, key: &AffinityKey, affinity: &Affinity);
+    /// Jiffies, all 64 bits.
+    fn clock(&self) -> u64;
     /// Jiffies, the lowest 32 bits.
-    fn now(&self) -> u32;
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        self.clock() as u32
+    }
 }
 
 /// Where a packet is and which tables it sees: one side, chosen once.

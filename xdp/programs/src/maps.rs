@@ -4,17 +4,19 @@
 
 use abi::{
     address::Address6Key,
+    affinity::{AFFINITY_ENTRIES, Affinity, AffinityKey},
     control::Control,
     flow::{Bucket, FlowStats, WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::NextHop,
     port::Port,
     reason::COUNTERS,
+    socket::{Peer, PeerKey},
     table::{Block, Table},
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray},
     macros::btf_map,
 };
 use datapath::{Address, V4, V6, Work};
@@ -71,6 +73,12 @@ pub static FLOWS6: Array<Bucket<WORDS6>, 65_536, MMAPABLE> = Array::new();
 pub static STATS4: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
 #[btf_map(name = "zg5_stats6")]
 pub static STATS6: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
+
+#[btf_map(name = "zg5_peers")]
+pub static PEERS: LruHashMap<PeerKey, Peer, 65_536> = LruHashMap::new();
+#[btf_map(name = "zg5_affinity")]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { AFFINITY_ENTRIES as usize }> =
+    LruHashMap::new();
 
 #[btf_map(name = "zg5_counters")]
 pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();

@@ -4,14 +4,17 @@ use core::{arch::asm, ptr};
 
 use abi::{next_hop::NextHop, tail::HANDOVER};
 use aya_ebpf::{
-    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    bindings::{
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_MARK_MANGLED_0,
+        BPF_F_PSEUDO_HDR, bpf_adj_room_mode,
+    },
     helpers::{
-        bpf_l4_csum_replace, bpf_skb_change_tail, bpf_skb_pull_data, bpf_xdp_adjust_head,
-        bpf_xdp_adjust_meta, bpf_xdp_adjust_tail,
+        bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data,
+        bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail,
     },
     programs::{TcContext, XdpContext},
 };
-use datapath::{Address, Field, Packet, Unit, checksum, flow::Rewrite};
+use datapath::{Address, Field, Packet, Unit, V6, checksum, flow::Rewrite};
 
 use crate::route::route;
 
@@ -116,6 +119,16 @@ impl Packet for XdpFrame<'_> {
     }
 
     #[inline(always)]
+    fn insert(&mut self, _: u32, bytes: u32) -> bool {
+        self.grow(bytes as i32)
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, network: u32, bytes: u32) -> bool {
+        self.shrink(network, bytes as i32)
+    }
+
+    #[inline(always)]
     fn route<A: Address>(&self, to: &Rewrite<A>, protocol: u8, length: u32) -> NextHop {
         route(
             self.0.ctx.cast(),
@@ -158,6 +171,24 @@ impl XdpFrame<'_> {
         // SAFETY: the context is the program's own.
         let grown = unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) } == 0;
         grown && self.write(0, addresses) && self.write(8, tag) && self.write(16, tags)
+    }
+
+    /// Shrinks at the front, and takes the link header along, which ends at `network`.
+    #[inline(never)]
+    fn shrink(&mut self, network: u32, by: i32) -> bool {
+        let Some(addresses) = self.read::<u64>(0) else { return false };
+        let Some(rest) = self.read::<u32>(8) else { return false };
+        let Some(ethertype) = self.read::<u16>(12) else { return false };
+        let Some(tag) = self.read::<u32>(14) else { return false };
+        let Some(tags) = self.read::<u32>(18) else { return false };
+        // SAFETY: the context is the program's own.
+        let shrunk = unsafe { bpf_xdp_adjust_head(self.0.ctx, by) } == 0;
+        shrunk
+            && self.write(0, addresses)
+            && self.write(8, rest)
+            && self.write(12, ethertype)
+            && (network < 18 || self.write(14, tag))
+            && (network < 22 || self.write(18, tags))
     }
 }
 
@@ -226,6 +257,22 @@ impl Packet for TcFrame<'_> {
     fn resize(&mut self, len: u32) -> bool {
         // SAFETY: the context is the program's own.
         len == self.0.len() || unsafe { bpf_skb_change_tail(self.0.skb.skb, len, 0) } == 0
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, _: u32, bytes: u32) -> bool {
+        let v6 = bytes == V6::HEADER;
+        let family =
+            if v6 { BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 } else { BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 } as u64;
+        // SAFETY: the context is the program's own.
+        unsafe {
+            bpf_skb_adjust_room(
+                self.0.skb.skb,
+                bytes as i32,
+                bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+                family,
+            ) == 0
+        }
     }
 
     #[inline(always)]

@@ -33,12 +33,12 @@ pub fn uplink_ingress(context: XdpContext) -> u32 {
 
 #[xdp]
 pub fn uplink_ingress_miss4(context: XdpContext) -> u32 {
-    xdp_miss::<V4>(&context)
+    xdp_miss::<V4>(&context, UPLINK_INGRESS_MISS4)
 }
 
 #[xdp]
 pub fn uplink_ingress_miss6(context: XdpContext) -> u32 {
-    xdp_miss::<V6>(&context)
+    xdp_miss::<V6>(&context, UPLINK_INGRESS_MISS6)
 }
 
 #[classifier]
@@ -126,11 +126,12 @@ fn slow<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P) -> Ver
     datapath::slow(hook, interface, frame, work, &KernelTables)
 }
 
+/// `again` is the slot of this very program, for what came through a tunnel.
 #[inline(always)]
-fn xdp_miss<A: Address>(context: &XdpContext) -> u32 {
+fn xdp_miss<A: Address>(context: &XdpContext, again: u32) -> u32 {
     let interface = context.ingress_ifindex() as u32;
     let verdict = slow::<A, _>(Hook::UplinkIngress, interface, &mut XdpFrame(context));
-    verdict::xdp(context, verdict, None)
+    verdict::xdp(context, verdict, Some(again))
 }
 
 #[inline(always)]

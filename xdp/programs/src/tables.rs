@@ -2,6 +2,7 @@
 
 use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
+    affinity::{Affinity, AffinityKey},
     control::Control,
     flow::{WAYS, WORDS4, WORDS6},
     frontend::FrontendKey,
@@ -9,7 +10,7 @@ use abi::{
     port::Port,
     table::{Block, Table},
 };
-use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::bpf_jiffies64};
+use aya_ebpf::{bindings::BPF_ANY, btf_maps::lpm_trie::Key, helpers::bpf_jiffies64};
 use datapath::Tables;
 
 use crate::{maps, word::MapWord};
@@ -93,8 +94,21 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn now(&self) -> u32 {
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        // SAFETY: a value is plain data that is copied at once; one that is given up meanwhile is
+        // another client's, and as good a hint.
+        unsafe { maps::AFFINITY.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember(&self, key: &AffinityKey, affinity: &Affinity) {
+        // The kernel may have no entry to give up right now; the next connection tries again.
+        let _ = maps::AFFINITY.insert(key, affinity, BPF_ANY as u64);
+    }
+
+    #[inline(always)]
+    fn clock(&self) -> u64 {
         // SAFETY: the helper has no preconditions.
-        unsafe { bpf_jiffies64() as u32 }
+        unsafe { bpf_jiffies64() }
     }
 }

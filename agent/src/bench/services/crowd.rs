@@ -10,8 +10,8 @@ use abi::table::Block;
 use crate::{
     loader::TableSizes,
     model::{
-        Backend, BackendSet, Frontend, FrontendKind, Hints, Node, Protocol, Resource, Service,
-        Topology, TrafficPolicy,
+        Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node, Protocol, Resource,
+        Service, Topology, TrafficPolicy,
     },
 };
 
@@ -53,6 +53,7 @@ impl Crowd {
                 ready: true,
                 serving: true,
                 terminating: false,
+                draining: false,
                 weight: 1,
             }
         });
@@ -108,6 +109,9 @@ fn service(index: u32) -> Resource {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         source_ranges: Vec::new(),
+        health_check_port: None,
+        affinity: None,
+        forwarding: Forwarding::default(),
     })
 }
 

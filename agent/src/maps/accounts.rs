@@ -1,0 +1,147 @@
+//! What the flows of services carried since it was last asked: differences between passes over
+//! the flow tables.
+//!
+//! Programs count per entry; a pass adds what an entry counted since the one before to who talks
+//! to which backend. Entries that were there before the first pass count from then on, so that a
+//! restarted agent counts nothing twice. A pass comes before every ageing, so idle entries are
+//! complete; one that a program gives up or makes anew loses at most what it carried since the
+//! last pass.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use super::flows::{FlowTable, FlowTables};
+use crate::dataplane::{Conversation, Counts, Flow};
+
+/// Counts that were not asked for yet.
+#[derive(Default)]
+pub struct Accounts(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    /// By address family: what entries had counted at the last pass. `None` before the first.
+    seen: [Option<HashMap<usize, Seen>>; 2],
+    carried: HashMap<Conversation, Counts>,
+}
+
+/// An entry at the last pass.
+struct Seen {
+    tag: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Accounts {
+    /// Adds what flows carried since the last pass.
+    pub fn pass(&self, flows: &FlowTables) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Open { seen, carried } = &mut *open;
+        for (seen, table) in seen.iter_mut().zip([&flows.v4, &flows.v6]) {
+            *seen = Some(pass(seen.take(), read(table), carried));
+        }
+    }
+
+    /// What was carried since it was last taken.
+    pub fn take(&self) -> HashMap<Conversation, Counts> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).carried)
+    }
+}
+
+/// Entries are found first and read then: the maker of a new one has zeroed its counts by then.
+fn read(table: &FlowTable) -> impl Iterator<Item = (usize, u64, Flow)> {
+    let found: Vec<(usize, u64)> = table.of_services().collect();
+    found.into_iter().filter_map(|(index, tag)| Some((index, tag, table.flow_at(index, tag)?)))
+}
+
+/// Adds what entries, given by index and tag, counted since the pass before.
+fn pass(
+    before: Option<HashMap<usize, Seen>>,
+    entries: impl Iterator<Item = (usize, u64, Flow)>,
+    carried: &mut HashMap<Conversation, Counts>,
+) -> HashMap<usize, Seen> {
+    let mut seen = HashMap::new();
+    for (index, tag, flow) in entries {
+        let Flow { packets, bytes, .. } = flow;
+        if let Some(before) = &before {
+            // Counts that went back are those of another entry.
+            let base = before.get(&index).filter(|it| it.tag == tag && it.packets <= packets);
+            let (old_packets, old_bytes) = base.map_or((0, 0), |it| (it.packets, it.bytes));
+            if packets > old_packets {
+                let bytes = bytes.saturating_sub(old_bytes);
+                let (conversation, reply) = conversation(&flow);
+                let counts = carried.entry(conversation).or_default();
+                counts.add(reply, packets - old_packets, bytes);
+            }
+        }
+        seen.insert(index, Seen { tag, packets, bytes });
+    }
+    seen
+}
+
+/// Who talks to which backend, whichever way.
+fn conversation(flow: &Flow) -> (Conversation, bool) {
+    let (client, backend) = match flow.reply {
+        true => (flow.translated_destination.ip(), flow.source),
+        false => (flow.source.ip(), flow.translated_destination),
+    };
+    (Conversation { service: flow.service, client, backend }, flow.reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn flow(reply: bool, packets: u64, bytes: u64) -> Flow {
+        let [client, service, backend] =
+            ["10.0.0.1:4000", "10.96.0.1:80", "10.0.0.2:8080"].map(|it| it.parse().unwrap());
+        let (source, destination) = if reply { (backend, client) } else { (client, service) };
+        let (translated_source, translated_destination) =
+            if reply { (service, client) } else { (client, backend) };
+        Flow {
+            protocol: 6,
+            source,
+            destination,
+            translated_source,
+            translated_destination,
+            reply,
+            service: 3,
+            backend: 4,
+            idle: Duration::ZERO,
+            packets,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn every_packet_is_counted_once() {
+        let (old, new) = (0x10, 0x20);
+        let (to, back) = (|packets| flow(false, packets, 100 * packets), |it| flow(true, it, it));
+        let mut seen = None;
+        // What there is at each pass, and what was carried since the one before, there and back.
+        let passes = [
+            ("what an earlier agent saw", vec![(7, old, to(50)), (8, old, back(40))], (0, 0, 0, 0)),
+            ("more of the same", vec![(7, old, to(53)), (8, old, back(41))], (3, 300, 1, 1)),
+            ("nothing more", vec![(7, old, to(53)), (8, old, back(41))], (0, 0, 0, 0)),
+            ("a new one in the same place", vec![(7, new, to(60))], (60, 6000, 0, 0)),
+            ("one whose tag came again", vec![(7, new, to(2))], (2, 200, 0, 0)),
+            ("none", vec![], (0, 0, 0, 0)),
+            ("and a new one", vec![(9, old, back(5))], (0, 0, 5, 5)),
+        ];
+        for (what, entries, expected) in passes {
+            let mut carried = HashMap::new();
+            seen = Some(pass(seen, entries.into_iter(), &mut carried));
+            let counts: Vec<Counts> = carried.values().copied().collect();
+            let all = counts.first().copied().unwrap_or_default();
+            let Counts { packets, bytes, reply_packets, reply_bytes } = all;
+            assert_eq!((packets, bytes, reply_packets, reply_bytes), expected, "{what}");
+            let (client, backend) = ("10.0.0.1".parse().unwrap(), "10.0.0.2:8080".parse().unwrap());
+            let only = Conversation { service: 3, client, backend };
+            assert!(carried.keys().all(|it| *it == only), "{what}: {carried:?}");
+        }
+    }
+}
