@@ -79,7 +79,7 @@ fn answering(client: &Host, protocol: &str, server: SocketAddr, count: usize) ->
 }
 
 /// Every client, protocol and address family by itself: the cluster address and the node port.
-fn each<'b>(bed: &'b Bed) -> Vec<(&'b Host, &'static str, [SocketAddr; 2])> {
+fn each(bed: &Bed) -> Vec<(&Host, &'static str, [SocketAddr; 2])> {
     let mut all = Vec::new();
     for client in [bed.workload("web"), bed.client("outside")] {
         for (protocol, port, node_port, _) in PROTOCOLS {

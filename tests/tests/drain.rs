@@ -106,6 +106,14 @@ impl<'b> Clients<'b> {
     }
 }
 
+/// [`Clients::expect`] of all.
+#[track_caller]
+fn expect(clients: &[Clients<'_>], tcp: &str, udp: &str) {
+    for client in clients {
+        client.expect(tcp, udp);
+    }
+}
+
 #[test]
 fn backends_that_drain_or_terminate_keep_connections_and_get_no_new_ones() {
     let bed = Bed::three_zones().unwrap();
@@ -124,27 +132,27 @@ fn backends_that_drain_or_terminate_keep_connections_and_get_no_new_ones() {
 
     apply(&agent, &[(OLD, ready.clone())]);
     let old = open();
-    old.iter().for_each(|it| it.expect(OLD, OLD));
+    expect(&old, OLD, OLD);
     for leaving in [json!({ "draining": true }), terminating] {
         apply(&agent, &[(OLD, leaving.clone()), (NEW, ready.clone())]);
-        old.iter().for_each(|it| it.expect(OLD, OLD));
-        open().iter().for_each(|it| it.expect(NEW, NEW));
+        expect(&old, OLD, OLD);
+        expect(&open(), NEW, NEW);
         // With nobody else, it is the last resort.
         apply(&agent, &[(OLD, leaving)]);
-        open().iter().for_each(|it| it.expect(OLD, OLD));
+        expect(&open(), OLD, OLD);
     }
     agent.kill9().unwrap();
-    old.iter().for_each(|it| it.expect(OLD, OLD));
+    expect(&old, OLD, OLD);
     agent.start().unwrap();
-    old.iter().for_each(|it| it.expect(OLD, OLD));
+    expect(&old, OLD, OLD);
 
     // Readiness fails before a process has ended: what it has begun, it may finish.
     apply(&agent, &[(OLD, failing), (NEW, ready.clone())]);
-    old.iter().for_each(|it| it.expect(OLD, NEW));
+    expect(&old, OLD, NEW);
     // Longer than any flow goes without being looked at.
     let until = Instant::now() + 6 * SECOND;
     while Instant::now() < until {
-        old.iter().for_each(|it| it.expect(OLD, NEW));
+        expect(&old, OLD, NEW);
         thread::sleep(SECOND / 2);
     }
     apply(&agent, &[(NEW, ready)]);
@@ -154,7 +162,7 @@ fn backends_that_drain_or_terminate_keep_connections_and_get_no_new_ones() {
     for resolver in old.iter().flat_map(|it| &it.resolvers) {
         assert_eq!(resolver.ask().unwrap(), NEW);
     }
-    open().iter().for_each(|it| it.expect(NEW, NEW));
+    expect(&open(), NEW, NEW);
 }
 
 /// A client that keeps its port finds another backend as soon as its own is gone.

@@ -42,7 +42,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
     let port = message.health_check_node_port;
     let health_check_port =
         (port != 0).then(|| problems.port("health_check_node_port", port)).flatten();
-    let affinity = message.client_affinity.map(|it| affinity(&mut problems, &it));
+    let affinity = message.client_affinity.map(|it| affinity(&mut problems, it));
     let forwarding = problems.enumeration("forwarding", message.forwarding, |mode| match mode {
         service::Forwarding::Unspecified | service::Forwarding::Nat => Some(Forwarding::Nat),
         service::Forwarding::Tunnel => Some(Forwarding::Tunnel),
@@ -147,7 +147,7 @@ fn topology(
     }
 }
 
-fn affinity(problems: &mut Problems, message: &v1::ClientAffinity) -> Affinity {
+fn affinity(problems: &mut Problems, message: v1::ClientAffinity) -> Affinity {
     let timeout = match message.timeout_seconds {
         0 => Affinity::TIMEOUT,
         seconds => seconds,

@@ -44,7 +44,10 @@ impl Policies {
                 None
             }
         };
-        let affinity = affinity(spec, findings);
+        let affinity = match affinity(spec) {
+            Ok(affinity) => affinity,
+            Err((field, reason)) => return findings.refuse(field, reason),
+        };
         if !keys.is_empty() && external == Some(TrafficPolicy::Local) {
             let reason = "cannot be combined with externalTrafficPolicy: Local";
             return findings.refuse(format!("metadata.annotations[{TOPOLOGY_KEYS}]"), reason);
@@ -73,13 +76,7 @@ impl Policies {
             None => Topology::Keys(keys),
         };
         let forwarding = forwarding(metadata, findings);
-        Some(Self {
-            topology,
-            internal: internal?,
-            external: external?,
-            affinity: affinity?,
-            forwarding,
-        })
+        Some(Self { topology, internal: internal?, external: external?, affinity, forwarding })
     }
 }
 
@@ -105,24 +102,25 @@ fn policy(field: &str, text: Option<&str>, findings: &mut Findings) -> Option<Tr
     }
 }
 
-fn affinity(spec: &ServiceSpec, findings: &mut Findings) -> Option<Option<Affinity>> {
+/// Whether clients stay with an endpoint. An error is the field that cannot be used, and why.
+fn affinity(spec: &ServiceSpec) -> Result<Option<Affinity>, (&'static str, String)> {
     match spec.session_affinity.as_deref() {
-        None | Some("" | "None") => return Some(None),
+        None | Some("" | "None") => return Ok(None),
         Some("ClientIP") => {}
         Some(other) => {
             let reason = format!("{other:?} is neither ClientIP nor None");
-            return findings.refuse("spec.sessionAffinity", reason);
+            return Err(("spec.sessionAffinity", reason));
         }
     }
     let config = spec.session_affinity_config.as_ref();
     let seconds = config.and_then(|it| it.client_ip.as_ref()?.timeout_seconds);
-    let Some(seconds) = seconds else { return Some(Some(Affinity { timeout: Affinity::TIMEOUT })) };
+    let Some(seconds) = seconds else { return Ok(Some(Affinity { timeout: Affinity::TIMEOUT })) };
     match u32::try_from(seconds) {
-        Ok(timeout) if Affinity::TIMEOUTS.contains(&timeout) => Some(Some(Affinity { timeout })),
-        _ => findings.refuse(
+        Ok(timeout) if Affinity::TIMEOUTS.contains(&timeout) => Ok(Some(Affinity { timeout })),
+        _ => Err((
             "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
             format!("{seconds} is not within 1 and 86400"),
-        ),
+        )),
     }
 }
 

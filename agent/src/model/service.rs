@@ -164,6 +164,7 @@ impl Affinity {
 
 /// A real server.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "conditions that sources set independently")]
 pub struct Backend {
     pub address: SocketAddr,
     /// The node it runs on, by name; empty when unknown.

@@ -79,7 +79,7 @@ fn shop(zones: &Zones) -> World {
         }
         for number in 0..*count {
             let mut backend = backend(&format!("10.{index}.0.{number}:80"), "");
-            backend.zone = (*zone).to_owned();
+            (*zone).clone_into(&mut backend.zone);
             backends.push(backend);
         }
     }
@@ -108,6 +108,8 @@ fn owners(image: &Image) -> Vec<u32> {
 
 fn counts(owners: &[u32]) -> BTreeMap<u32, usize> {
     let mut counts = BTreeMap::new();
-    owners.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
+    for id in owners {
+        *counts.entry(*id).or_default() += 1;
+    }
     counts
 }

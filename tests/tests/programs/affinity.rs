@@ -88,7 +88,7 @@ fn a_client_keeps_its_backend_at_every_frontend_as_long_as_it_is_there() {
         assert_eq!(chosen(&node, &places, node_port, 2000..2030), first, "at the node port");
 
         // Almost every slot is another's now.
-        let heavy = BACKENDS.find(|port| *port != kept).unwrap();
+        let heavy = *all.iter().find(|port| **port != kept).unwrap();
         node.commit(&world(long, &all, heavy));
         assert_eq!(chosen(&node, &places, vip, 3000..3030), first, "other slots");
         let stranger = Places { outsider: places.other_node, ..places };

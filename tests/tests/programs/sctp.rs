@@ -1,4 +1,4 @@
-//! SCTP through services: the CRC32c that comes out is the one over the whole packet. Every packet
+//! SCTP through services: the CRC-32C that comes out is the one over the whole packet. Every packet
 //! of a case is compared with one whose CRC was computed afresh, and so are those of the programs
 //! and of the host build.
 

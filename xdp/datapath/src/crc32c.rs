@@ -1,4 +1,4 @@
-//! The CRC32c of SCTP (RFC 9260, appendix A) after a change, without a look at what it covers.
+//! The CRC-32C of SCTP (RFC 9260, appendix A) after a change, without a look at what it covers.
 //!
 //! A CRC is linear: that of two messages of one length differs by the CRC of their difference,
 //! begun at zero. A difference of four bytes at the start is a polynomial times a power of x that
@@ -41,7 +41,7 @@ fn multiply(one: u32, other: u32) -> u32 {
 }
 
 /// The product without carries, by integer multiplications of every fourth bit: sums of up to eight
-/// ones stay within their four bits (BearSSL, `ghash_ctmul`).
+/// ones stay within their four bits (`ghash_ctmul` of Bear SSL).
 #[inline(always)]
 fn carryless(one: u32, other: u32) -> u64 {
     let every = |word: u32, first: u32| (word & 0x1111_1111 << first) as u64;

@@ -229,7 +229,7 @@ fn translate_quoted_transport<A: Address, P: Packet>(
     let udp = judged.protocol == protocol::UDP;
     let end = parsed.network + parsed.length;
     let at = match judged.protocol {
-        // A quoted CRC32c stays: nobody has all that it is about.
+        // A quoted CRC-32C stays: nobody has all that it is about.
         protocol::SCTP => end,
         protocol => transport + rewrite::checksum_offset(protocol)?,
     };

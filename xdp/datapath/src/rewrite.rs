@@ -36,7 +36,7 @@ pub fn needs_whole<A: Address>(parsed: &Parsed<A>, to: &Rewrite<A>) -> bool {
         && (source_port, destination_port) != (to.source_port, to.destination_port)
 }
 
-/// Writes the ports and brings the CRC32c along, which does not cover addresses (RFC 9260, 6.8).
+/// Writes the ports and brings the CRC-32C along, which does not cover addresses (RFC 9260, 6.8).
 /// Where the device is to compute it, what the field says does not matter.
 #[inline(never)]
 fn translate_sctp<A: Address, P: Packet>(
