@@ -133,10 +133,12 @@ fn what_does_not_fit_into_the_tunnel_is_reported() {
 fn a_backend_here_gets_what_comes_out_of_a_tunnel() {
     let node = Node::of(&world());
     for places in Places::both() {
-        let client = at(places.outsider, CLIENT);
         let backend = at(places.shop, Places::HTTP_BACKEND);
         let through = |inner: &PacketBuilder| tunnelled(places.other_node, places.shop, inner);
-        for service in [at(external(&places), NEAR[0]), at(places.other_node, NEAR[1])] {
+        for (service, port) in
+            [(at(external(&places), NEAR[0]), CLIENT), (at(places.other_node, NEAR[1]), CLIENT + 1)]
+        {
+            let client = at(places.outsider, port);
             let what = format!("through {service}");
             let packet = packet::tcp(client, service);
             let back = packet::tcp(backend, client).syn_ack();
