@@ -78,14 +78,6 @@ impl Draft {
         }
     }
 
-    /// Makes a whole table what it is in another image.
-    pub fn set_table(&mut self, table: Table, from: &Image) {
-        let words = self.image.words(table).len().max(from.words(table).len());
-        for index in 0..words {
-            self.set_word(table, index, from.word(table, index));
-        }
-    }
-
     pub fn set_address6(&mut self, address: [u8; 16], leaf: Option<Leaf>) {
         set(&mut self.image.addresses6, &mut self.changes.addresses6, address, leaf);
     }
@@ -94,16 +86,16 @@ impl Draft {
         set(&mut self.image.prefixes6, &mut self.changes.prefixes6, prefix, leaf);
     }
 
-    pub fn set_frontends(&mut self, frontends: &BTreeMap<FrontendKey, u32>) {
-        replace(&mut self.image.frontends, &mut self.changes.frontends, frontends);
+    pub fn set_frontend(&mut self, frontend: FrontendKey, service: Option<u32>) {
+        set(&mut self.image.frontends, &mut self.changes.frontends, frontend, service);
     }
 
     pub fn set_ports(&mut self, ports: &BTreeMap<u16, Port>) {
         replace(&mut self.image.ports, &mut self.changes.ports, ports);
     }
 
-    pub fn set_next_hops(&mut self, next_hops: &BTreeMap<u32, IpAddr>) {
-        replace(&mut self.image.next_hops, &mut self.changes.next_hops, next_hops);
+    pub fn set_next_hop(&mut self, id: u32, address: Option<IpAddr>) {
+        set(&mut self.image.next_hops, &mut self.changes.next_hops, id, address);
     }
 }
 

@@ -3,8 +3,8 @@
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
 //! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables. `zones` simulates how clients and backends in zones find each
-//! other; it needs no kernel.
+//! takes from an object to the tables; `services` what many services take. `zones` simulates how
+//! clients and backends in zones find each other; it needs no kernel.
 
 mod control;
 mod error;
@@ -14,9 +14,11 @@ mod machine;
 mod options;
 mod path;
 mod print;
+mod process;
 mod report;
 mod runner;
 mod scenario;
+mod services;
 mod statistics;
 mod stopwatch;
 mod world;
@@ -26,4 +28,5 @@ pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use options::{Output, PathOptions};
 pub use path::run as path;
+pub use services::{ServicesOptions, run as services};
 pub use zones::{ZonesOptions, run as zones};

@@ -17,6 +17,9 @@ pub struct PathOptions {
     /// CIDR prefixes in the policy's peers
     #[arg(long, default_value = "1", value_parser = count, value_name = "COUNT")]
     pub prefixes: u32,
+    /// Services that nobody calls, with 20 endpoints each
+    #[arg(long, default_value = "0", value_name = "COUNT")]
+    pub services: u32,
     /// Rounds; the median is reported
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     rounds: Option<u32>,

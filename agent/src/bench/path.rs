@@ -11,12 +11,14 @@ use super::{
     report::{Report, Row},
     runner::{self, Amount},
     scenario::{self, GROUPS, Group, NEW, NEW_FRESH, Scenario},
+    services::crowd::Crowd,
     statistics::Summary,
     stopwatch,
     world::{self, NODE},
 };
 use crate::{
-    compile::{Compiler, Limits},
+    compile::Compiler,
+    config::Config,
     dataplane::Stamp,
     loader::{KernelConfig, Rig},
     refusal::Refusal,
@@ -34,7 +36,7 @@ pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError>
     let machine = Machine::this();
     stopwatch::pin()?;
     let mut bench = PathBench {
-        rig: filled_rig(buckets, options.prefixes)?,
+        rig: filled_rig(buckets, options)?,
         buckets,
         rounds: options.rounds(),
         packets: options.packets(),
@@ -58,19 +60,22 @@ pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError>
 const LEAST_FRESH: u32 = 1 << 10;
 
 /// The programs, with the world of the benchmark in their tables.
-fn filled_rig(buckets: u32, prefixes: u32) -> Result<Rig, BenchError> {
+fn filled_rig(buckets: u32, options: &PathOptions) -> Result<Rig, BenchError> {
+    let crowd = Crowd { services: options.services, endpoints: CROWD_ENDPOINTS };
     let name = format!("zg-bench-{}", std::process::id());
     let config = KernelConfig {
         bpffs: Path::new("/sys/fs/bpf").join(name),
         flow4_buckets: buckets,
+        tables: crowd.tables(),
         ..KernelConfig::default()
     };
     let mut rig = Rig::open(&config, buckets)?;
-    let world = world::world(prefixes)
+    let mut world = world::world(options.prefixes)
         .map_err(|error| BenchError::Refused(vec![Refusal::general("world", error.to_string())]))?;
-    let image = Compiler::new(NODE.to_owned(), Limits::default())
-        .compile(&world)
-        .map_err(BenchError::Refused)?;
+    crowd.resources().for_each(|resource| world.upsert(resource));
+    let limits = Config { kernel: config, ..Config::default() }.table_limits();
+    let image =
+        Compiler::new(NODE.to_owned(), limits).compile(&world).map_err(BenchError::Refused)?;
     rig.commit(&image, Stamp { lineage: 1, revision: 1 })?;
     for id in image.next_hops.keys() {
         rig.set_next_hop(*id, &NEXT_HOP);
@@ -80,6 +85,9 @@ fn filled_rig(buckets: u32, prefixes: u32) -> Result<Rig, BenchError> {
     }
     Ok(rig)
 }
+
+/// Of each service that nobody calls.
+const CROWD_ENDPOINTS: u32 = 20;
 
 /// Back out of the interface that test packets seem to come in by: the loopback's index is 1 in
 /// every network namespace.

@@ -35,6 +35,27 @@ impl Summary {
     }
 }
 
+/// How long something took that was done many times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Percentiles {
+    /// The least figures that so many of all are not above, to a hundredth. Of no figures: zeros.
+    pub fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |percent: usize| {
+            let rank = (figures.len() * percent).div_ceil(100);
+            let figure = figures.get(rank.saturating_sub(1)).copied().unwrap_or(0.0);
+            (figure * 100.0).round() / 100.0
+        };
+        Self { p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +73,18 @@ mod tests {
         }
         let summary = Summary { min: 0.13, median: 0.25, max: 0.38 };
         assert_eq!(Summary::hundredths(&[0.126, 0.376]), summary);
+    }
+
+    #[test]
+    fn percentiles_are_figures_that_were_measured() {
+        let of = |count: u32| Percentiles::of((1..=count).rev().map(f64::from).collect());
+        for (count, p50, p99, max) in [
+            (0, 0.0, 0.0, 0.0),
+            (1, 1.0, 1.0, 1.0),
+            (100, 50.0, 99.0, 100.0),
+            (200, 100.0, 198.0, 200.0),
+        ] {
+            assert_eq!(of(count), Percentiles { p50, p99, max }, "{count}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use clap::Subcommand;
 
 use super::error::CliError;
-use crate::bench::{self, ControlOptions, PathOptions, ZonesOptions};
+use crate::bench::{self, ControlOptions, PathOptions, ServicesOptions, ZonesOptions};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -15,6 +15,9 @@ pub enum BenchCommand {
     /// Measures the agent: how long changes take at scale, and what memory it needs (root; no
     /// running agent is disturbed)
     Control(ControlOptions),
+    /// Measures many services: how long they take to load, how long an endpoint's change, and what
+    /// memory they need (root; no running agent is disturbed)
+    Services(ServicesOptions),
     /// Compares ways to prefer the own zone: flows kept in it, the worst backend's load, and flows
     /// that changes move, counted from slots that the compiler deals (no root, no kernel)
     Zones(ZonesOptions),
@@ -25,6 +28,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
     match command {
         BenchCommand::Path(options) => bench::path(options, &mut out)?,
         BenchCommand::Control(options) => bench::control(options, &mut out)?,
+        BenchCommand::Services(options) => bench::services(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }
     Ok(())

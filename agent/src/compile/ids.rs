@@ -1,10 +1,6 @@
 //! Numbers that stay the same from commit to commit, because flows and tables name them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use abi::{
     record::{Backend, Endpoint, Service},
@@ -12,15 +8,19 @@ use abi::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{audience::Role, epochs::Epochs, ranges::Family, slots::Places};
+use super::{
+    epochs::Epochs,
+    numbers::Numbers,
+    service_ids::{Pool, ServiceIds},
+};
 use crate::image::Image;
 
-/// Everything that a compilation remembers for the next one.
+/// Everything that a compilation remembers for the next one. What is written of it is little:
+/// the numbers of services are in the tables that they are for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ids {
     pub(super) local: LocalIds,
-    /// Shared until they change: there may be many.
-    pub(super) services: Arc<ServiceIds>,
+    pub(super) services: ServiceIds,
 }
 
 /// What concerns the workloads of this node.
@@ -33,25 +33,6 @@ pub(super) struct LocalIds {
     pub epochs: Epochs,
 }
 
-/// A service in one address family, and those of its frontends that answer alike.
-pub(super) type ServiceKey = (String, Family, Role);
-
-/// What concerns services.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ServiceIds {
-    /// One record per service, address family and role of its frontends.
-    pub services: Allocator<ServiceKey>,
-    /// By service and address.
-    pub backends: Allocator<(String, SocketAddr)>,
-    pub next_hops: Allocator<IpAddr>,
-    pub places: Places,
-    /// Ids of the backends that live flows may stay on.
-    pub serving: BTreeSet<u32>,
-    /// Of those that do not serve, but keep flows other than UDP's.
-    #[serde(default)]
-    pub idle: BTreeSet<u32>,
-}
-
 impl Ids {
     /// Keeps clear of everything that an adopted image names.
     pub(super) fn start_after(&mut self, adopted: &Image) {
@@ -61,12 +42,19 @@ impl Ids {
                 .filter(move |id| used(adopted, table, *id))
         };
         self.local.endpoints.avoid(records(Table::Endpoints), now);
-        let known = Arc::make_mut(&mut self.services);
-        known.services.avoid(records(Table::Services), now);
-        known.services.avoid(adopted.frontends.values().copied(), now);
-        known.backends.avoid(records(Table::Backends), now);
-        known.next_hops.avoid(adopted.next_hops.keys().copied(), now);
+        // What tunnels lead to are backends.
+        let services = adopted.frontends.iter().filter(|(key, _)| !key.is_tunnelled());
+        let services = records(Table::Services).chain(services.map(|(_, id)| *id));
+        self.services.avoid(Pool::Services, services, now);
+        self.services.avoid(Pool::Backends, records(Table::Backends), now);
+        self.services.avoid(Pool::NextHops, adopted.next_hops.keys().copied(), now);
         self.local.epochs.start_after(adopted);
+    }
+
+    /// Goes back to how things were when `local` was as it is there and services were last settled.
+    pub(super) fn back_to(&mut self, local: LocalIds) {
+        self.local = local;
+        self.services.undo();
     }
 
     /// The number of a local workload, or 0 for any other.
@@ -83,24 +71,13 @@ fn used(image: &Image, table: Table, id: u32) -> bool {
     }
 }
 
-/// Compilations for which a freed id is out of use, however scarce ids are.
-pub(super) const QUARANTINE: u64 = 16;
-
-/// Hands out numbers from 1 on, and the same number for the same key while the key lives.
-///
-/// A freed number rests. It comes back only once every number up to the limit has been in use,
-/// the longest-freed one first, and never within [`QUARANTINE`] compilations: until then there
-/// were as many new keys as the table is large, so flows that named it have been looked at again
-/// or have expired (freeing what a flow can name moves the epochs).
+/// Hands out [`Numbers`], and the same number for the same key while the key lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "K: Serialize", deserialize = "K: DeserializeOwned + Ord"))]
 pub(super) struct Allocator<K> {
     #[serde(with = "pairs")]
     live: BTreeMap<K, u32>,
-    /// Numbers up to here have been in use at some time.
-    highest: u32,
-    /// Freed numbers and when they were freed, in that order.
-    freed: VecDeque<(u32, u64)>,
+    numbers: Numbers,
 }
 
 /// There is no number left for a key.
@@ -112,7 +89,7 @@ pub(super) struct Exhausted<K> {
 
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), highest: 0, freed: VecDeque::new() }
+        Self { live: BTreeMap::new(), numbers: Numbers::default() }
     }
 }
 
@@ -127,11 +104,11 @@ impl<K: Ord + Clone> Allocator<K> {
         quarantine: u64,
     ) -> Result<(), Exhausted<K>> {
         let needed = wanted.len();
-        let freed = &mut self.freed;
+        let numbers = &mut self.numbers;
         self.live.retain(|key, id| {
             let keep = wanted.contains(key) && *id <= limit;
             if !keep {
-                freed.push_back((*id, now));
+                numbers.free(*id, now);
             }
             keep
         });
@@ -149,7 +126,7 @@ impl<K: Ord + Clone> Allocator<K> {
         let gone: Vec<K> = living.filter(|key| !wanted.contains(*key)).cloned().collect();
         for key in gone {
             if let Some(id) = self.live.remove(&key) {
-                self.freed.push_back((id, now));
+                self.numbers.free(id, now);
             }
         }
     }
@@ -157,15 +134,10 @@ impl<K: Ord + Clone> Allocator<K> {
     /// Makes `key` a living one; says whether there was a number for it. See [`Self::assign`].
     pub(super) fn take(&mut self, key: K, limit: u32, now: u64, quarantine: u64) -> bool {
         if !self.live.contains_key(&key) {
-            let Some(id) = self.next(limit, now, quarantine) else { return false };
+            let Some((id, _)) = self.numbers.take(limit, now, quarantine) else { return false };
             self.live.insert(key, id);
         }
         true
-    }
-
-    /// The number of a living key.
-    pub(super) fn id(&self, key: &K) -> u32 {
-        self.live[key]
     }
 
     pub(super) fn get(&self, key: &K) -> Option<u32> {
@@ -176,29 +148,8 @@ impl<K: Ord + Clone> Allocator<K> {
         self.live.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
-        self.live.iter().map(|(key, id)| (key, *id))
-    }
-
-    fn next(&mut self, limit: u32, now: u64, quarantine: u64) -> Option<u32> {
-        if self.highest < limit {
-            self.highest += 1;
-            return Some(self.highest);
-        }
-        let rested = self
-            .freed
-            .iter()
-            .position(|(id, since)| *id <= limit && now.saturating_sub(*since) >= quarantine)?;
-        self.freed.remove(rested).map(|(id, _)| id)
-    }
-
     fn avoid(&mut self, ids: impl Iterator<Item = u32>, now: u64) {
-        for id in ids {
-            if id > self.highest {
-                self.freed.extend((self.highest + 1..=id).map(|id| (id, now)));
-                self.highest = id;
-            }
-        }
+        self.numbers.avoid(ids, now);
     }
 }
 
@@ -225,6 +176,7 @@ mod pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::numbers::QUARANTINE;
 
     fn keys(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -234,14 +186,14 @@ mod tests {
     fn a_living_key_keeps_its_number_and_a_freed_number_rests() {
         let mut ids = Allocator::default();
         ids.assign(keys(&["b", "c"]), 3, 0, QUARANTINE).unwrap();
-        assert_eq!((ids.id(&"b".into()), ids.id(&"c".into())), (1, 2));
+        assert_eq!((ids.live[&"b".to_owned()], ids.live[&"c".to_owned()]), (1, 2));
         ids.assign(keys(&["a", "c"]), 3, 1, QUARANTINE).unwrap();
-        assert_eq!((ids.id(&"a".into()), ids.id(&"c".into())), (3, 2));
+        assert_eq!((ids.live[&"a".to_owned()], ids.live[&"c".to_owned()]), (3, 2));
 
         let full = ids.clone().assign(keys(&["a", "c", "d"]), 3, 2, QUARANTINE);
         assert_eq!(full, Err(Exhausted { key: "d".into(), needed: 3 }));
         ids.assign(keys(&["a", "c", "d"]), 3, 1 + QUARANTINE, QUARANTINE).unwrap();
-        assert_eq!(ids.id(&"d".into()), 1);
+        assert_eq!(ids.live[&"d".to_owned()], 1);
     }
 
     #[test]
@@ -251,16 +203,6 @@ mod tests {
         ids.assign(keys(&["a"]), 2, 1, 0).unwrap();
         ids.assign(keys(&[]), 2, 2, 0).unwrap();
         ids.assign(keys(&["x"]), 2, 3, 0).unwrap();
-        assert_eq!(ids.id(&"x".into()), 2);
-    }
-
-    #[test]
-    fn ids_survive_being_written_as_json() {
-        let mut ids = Ids::default();
-        let address = "[fd00::1]:80".parse().unwrap();
-        let backends = &mut Arc::make_mut(&mut ids.services).backends;
-        backends.assign(BTreeSet::from([("s".into(), address)]), 9, 0, 0).unwrap();
-        let text = serde_json::to_string(&ids).unwrap();
-        assert_eq!(serde_json::from_str::<Ids>(&text).unwrap(), ids);
+        assert_eq!(ids.live[&"x".to_owned()], 2);
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn table(backends: &[(SocketAddr, u32)], size: u32) -> Vec<u32> {
 const FREE: u32 = u32::MAX;
 
 /// What the number of slots of a list of backends follows from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Need {
     /// What evenness asks for.
     wish: u64,

@@ -10,10 +10,13 @@
 //!   who is judged by what, [`groups`] are the peers that rules name, [`classes`] cut the address
 //!   spaces by them, [`tiers`] and [`ports`] decide what each class may do, [`chains`] and
 //!   [`rows`] write it down, with the help of [`port_sets`];
-//! - [`services`] numbers services and backends, [`frontends`] leads to them, [`audience`] knows
-//!   who gets which list of backends, [`nearness`] makes the lists, [`spill`] weighs zones, [`maglev`] deals the slots,
-//!   [`slots`] places them, and [`offers`] writes it all down; [`intervals`] holds the ranges of
-//!   addresses that services ask for, and [`settings`] is what an operator decides;
+//! - [`services`] follows services and backends, [`service_ids`] numbers them, [`frontends`] leads
+//!   to them, [`tunnels`] from other nodes to those here, and [`next_hops`] from them to the wire,
+//!   [`audience`] knows who gets which list of backends, [`nearness`] makes the lists, [`spill`]
+//!   weighs zones, [`maglev`] deals the slots, [`places`] finds room for them, [`slots`] writes
+//!   them, and [`offers`] what each audience gets; [`intervals`] holds the ranges of addresses that
+//!   services ask for, and [`settings`] is what an operator decides; [`recover`] reads the numbers
+//!   from the tables of an earlier agent;
 //! - [`offered`] says in words what services offer;
 //! - [`marks`], [`addresses4`] and [`addresses6`] write what every address is;
 //! - [`epochs`] decides which live flows have to be looked at again.
@@ -36,12 +39,17 @@ mod limits;
 mod maglev;
 mod marks;
 mod nearness;
+mod next_hops;
+mod numbers;
 mod offered;
 mod offers;
+mod places;
 mod port_sets;
 mod ports;
 mod ranges;
+mod recover;
 mod rows;
+mod service_ids;
 mod services;
 mod sets;
 mod settings;
@@ -53,11 +61,9 @@ mod tunnels;
 mod update;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
 };
-
-use serde::Serialize;
 
 pub use self::{
     explain::{Connection, Decision, explain},
@@ -69,7 +75,8 @@ pub use self::{
 };
 use self::{
     frontends::Place,
-    ids::ServiceIds,
+    ids::LocalIds,
+    service_ids::ServiceIds,
     update::{State, Update},
 };
 use crate::{
@@ -77,7 +84,7 @@ use crate::{
     image::Image,
     model::{Key, World},
     refusal::Refusal,
-    store::{Compile, Memory, Usage},
+    store::{Compile, Usage},
 };
 
 /// Compiles for one node, with numbers that stay the same from one image to the next.
@@ -89,10 +96,8 @@ pub struct Compiler {
     ids: Ids,
     /// What the last image was made from, unless it came to nothing.
     state: Option<State>,
-    /// The ids of the image before, while the last one is not known to be committed.
-    before: Option<Ids>,
-    /// The ids of services that were written down last, and how.
-    written: Option<(Arc<ServiceIds>, Arc<[u8]>)>,
+    /// The workloads' ids of the image before, while the last one is not known to be committed.
+    before: Option<LocalIds>,
 }
 
 impl Compiler {
@@ -105,7 +110,6 @@ impl Compiler {
             ids: Ids::default(),
             state: None,
             before: None,
-            written: None,
         }
     }
 
@@ -120,11 +124,14 @@ impl Compiler {
     /// The store has checked that names lead somewhere: an unknown set is an empty one here.
     pub fn compile(&mut self, world: &World) -> Result<Image, Vec<Refusal>> {
         self.state = None;
-        let before = self.ids.clone();
+        let before = self.ids.local.clone();
         match self.anew(world) {
-            Ok(state) => Ok(state.draft.into_image()),
+            Ok(state) => {
+                self.ids.services.settle();
+                Ok(state.draft.into_image())
+            }
             Err(refusals) => {
-                self.ids = before;
+                self.ids.back_to(before);
                 Err(refusals)
             }
         }
@@ -135,15 +142,19 @@ impl Compiler {
         &self.ids
     }
 
-    /// Goes on where another compiler left off.
-    pub fn restore(&mut self, ids: Ids) {
-        self.ids = ids;
-    }
-
     /// For tables adopted without their ids: new ids avoid every id that the image uses, and
     /// epochs start above its epochs.
     pub fn start_after(&mut self, adopted: &Image) {
         self.ids.start_after(adopted);
+    }
+
+    /// The numbers of services in the last image that is known to be committed.
+    fn committed_ids(&self) -> Cow<'_, ServiceIds> {
+        let mut ids = Cow::Borrowed(&self.ids.services);
+        if self.before.is_some() {
+            ids.to_mut().undo();
+        }
+        ids
     }
 
     fn anew(&mut self, world: &World) -> Result<State, Vec<Refusal>> {
@@ -171,10 +182,10 @@ impl Compile for Compiler {
         changed: &BTreeSet<Key>,
     ) -> Result<Compiled<'_>, Vec<Refusal>> {
         if let Some(before) = self.before.take() {
-            self.ids = before;
+            self.ids.back_to(before);
             self.state = None;
         }
-        let before = self.ids.clone();
+        let before = self.ids.local.clone();
         let updated = self.state.take().and_then(|mut state| {
             let updated = self.step(&mut state, world, changed);
             // What does not fit may fit when everything is numbered anew.
@@ -184,8 +195,8 @@ impl Compile for Compiler {
         let state = if let Some(state) = updated {
             state
         } else {
-            self.ids = before.clone();
-            self.anew(world).inspect_err(|_| self.ids = before.clone())?
+            self.ids.back_to(before.clone());
+            self.anew(world).inspect_err(|_| self.ids.back_to(before.clone()))?
         };
         self.before = Some(before);
         let draft = &self.state.insert(state).draft;
@@ -195,6 +206,7 @@ impl Compile for Compiler {
 
     fn committed(&mut self) {
         self.before = None;
+        self.ids.services.settle();
         if let Some(state) = &mut self.state {
             state.draft.settle();
         }
@@ -213,51 +225,51 @@ impl Compile for Compiler {
     }
 
     fn offers(&self, world: &World, image: &Image, service: &str) -> Vec<Offer> {
-        let ids = self.before.as_ref().unwrap_or(&self.ids);
         let place = Place { world, node: &self.node, settings: &self.settings };
-        offered::offers(place, image, &ids.services, service)
+        offered::offers(place, image, &self.committed_ids(), service)
     }
 
     fn service_names(&self, numbers: &BTreeSet<u32>) -> BTreeMap<u32, String> {
-        let ids = self.before.as_ref().unwrap_or(&self.ids);
-        let wanted = ids.services.services.iter().filter(|(_, number)| numbers.contains(number));
-        wanted.map(|((name, ..), number)| (number, name.clone())).collect()
+        let ids = self.committed_ids();
+        let records = ids
+            .known
+            .iter()
+            .flat_map(|(name, known)| known.records.iter().map(move |(_, number)| (*number, name)));
+        let wanted = records.filter(|(number, _)| numbers.contains(number));
+        wanted.map(|(number, name)| (number, name.clone())).collect()
     }
 
     fn usage(&self) -> Vec<Usage> {
         self.state.iter().flat_map(|state| state.usage(&self.limits, &self.ids)).collect()
     }
 
-    fn memory(&mut self) -> Memory {
-        let services = &self.ids.services;
-        let large = match &self.written {
-            Some((of, bytes)) if Arc::ptr_eq(of, services) => Arc::clone(bytes),
-            _ => json(&**services).into(),
-        };
-        self.written = Some((Arc::clone(services), Arc::clone(&large)));
-        Memory { small: json(&self.ids.local), large }
+    fn memory(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.ids).unwrap_or_else(|error| {
+            tracing::error!(%error, "the compiler's ids cannot be saved");
+            Vec::new()
+        })
     }
 
-    fn recall(&mut self, memory: &Memory) -> bool {
-        let local = serde_json::from_slice(&memory.small);
-        match local.and_then(|local| Ok((local, serde_json::from_slice(&memory.large)?))) {
-            Ok((local, services)) => self.restore(Ids { local, services: Arc::new(services) }),
+    fn recall(&mut self, memory: &[u8], world: &World, tables: Option<&Image>) -> bool {
+        let mut ids: Ids = match serde_json::from_slice(memory) {
+            Ok(ids) => ids,
             Err(error) => {
                 tracing::warn!(%error, "the saved ids cannot be read");
                 return false;
             }
+        };
+        match tables {
+            Some(tables) => {
+                ids.services.recover(world, &self.node, tables, ids.local.compilations);
+            }
+            // There are no flows either that could name a number.
+            None => ids.services = ServiceIds::default(),
         }
+        self.ids = ids;
         true
     }
 
     fn adopt(&mut self, tables: &Image) {
         self.start_after(tables);
     }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_else(|error| {
-        tracing::error!(%error, "the compiler's ids cannot be saved");
-        Vec::new()
-    })
 }

@@ -13,9 +13,9 @@ use abi::{
 use super::{
     audience::{List, Role},
     frontends::{self, Place},
-    ids::ServiceIds,
     nearness::Location,
     ranges::Family,
+    service_ids::{Known, ServiceIds},
     services::{Variant, variants},
 };
 use crate::{
@@ -126,13 +126,13 @@ pub(super) fn offers(
     let Place { world, node, .. } = place;
     let location = Location::new(node, &world.nodes);
     let mut offers = Vec::new();
-    for variant in variants(world) {
-        if !service.is_empty() && variant.service.name != service {
-            continue;
-        }
-        let reader = Reader { location: &location, image, ids, variant: &variant };
+    let services = world.services.values();
+    let services = services.filter(|it| service.is_empty() || it.name == service);
+    for variant in services.flat_map(|it| variants(world, it)) {
+        let Some(known) = ids.get(&variant.service.name) else { continue };
+        let reader = Reader { location: &location, image, known, variant: &variant };
         for role in &variant.roles {
-            let Some(id) = ids.services.get(&variant.key(*role)) else { continue };
+            let Some(id) = known.record(variant.family, *role) else { continue };
             let of_role = variant.service.frontends.iter().filter(|it| {
                 Role::of(it, variant.service) == *role && Family::of(it.address) == variant.family
             });
@@ -154,7 +154,7 @@ pub(super) fn offers(
 struct Reader<'r> {
     location: &'r Location<'r>,
     image: &'r Image,
-    ids: &'r ServiceIds,
+    known: &'r Known,
     variant: &'r Variant<'r>,
 }
 
@@ -207,7 +207,7 @@ impl Reader<'_> {
             *slots.entry((word >> (32 * (slot % 2))) as u32).or_default() += 1;
         }
         let offered = |backend: &&Backend| {
-            let id = self.ids.backends.get(&self.variant.backend_key(backend.address))?;
+            let id = self.known.backend(backend.address)?;
             Some(Offered {
                 address: backend.address,
                 node: backend.node.clone(),

@@ -1,4 +1,4 @@
-//! What services offer: records with the slots that each audience gets.
+//! What a service offers: records with the slots that each audience gets.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -9,18 +9,18 @@ use abi::{
 
 use super::{
     audience::{List, Role, Share},
-    ids::ServiceIds,
     intervals::Intervals,
-    limits::within,
-    maglev::{self, Need},
+    maglev::Need,
     nearness::{Location, is_usable},
-    services::{Scene, Variant, backend_set},
-    settings::FromOutside,
+    ranges::Family,
+    service_ids::Known,
+    services::Variant,
+    settings::{FromOutside, Settings},
+    slots::{Slots, Turn},
 };
 use crate::{
-    image::Image,
-    model::{Affinity, Topology},
-    refusal::Refusal,
+    draft::Draft,
+    model::{Service, Topology},
 };
 
 /// Backends as slots are dealt to them.
@@ -30,127 +30,157 @@ struct Weighted {
     need: Need,
 }
 
-/// The lists of a variant that some audience uses and that are not empty. Equal lists are one.
-struct Dealt {
-    lists: BTreeMap<List, Weighted>,
-    /// Under which number each of them has its slots.
-    places: BTreeMap<List, u32>,
-    /// There is a backend somewhere that can be used.
-    any: bool,
-}
-
 /// What clients may be remembered to have, by backend id: the service's number, and marks for the
 /// lists that the backend is in.
 pub(super) type Eligible = BTreeMap<u32, (u32, u16)>;
 
-/// Writes the records of all services, the slots and the intervals.
-pub(super) fn write(
-    image: &mut Image,
-    scene: &Scene<'_>,
-    variants: &[Variant<'_>],
-    ids: &mut ServiceIds,
-) -> Result<Eligible, Vec<Refusal>> {
-    let location = Location::new(scene.node, &scene.world.nodes);
-    let all: Vec<Dealt> = variants.iter().map(|variant| deal(variant, &location, ids)).collect();
-    place(scene, variants, &all, ids)?;
+/// What the records of services are written from.
+pub(super) struct Means<'m> {
+    pub settings: &'m Settings,
+    pub slots: &'m Slots,
+    pub intervals: &'m Intervals,
+}
 
-    let mut intervals = Intervals::new(scene);
-    let mut eligible = Eligible::new();
-    for (variant, dealt) in variants.iter().zip(&all) {
-        let affinity = affinity(variant, ids);
-        for (list, number) in &dealt.places {
-            write_slots(image, variant, &dealt.lists[list], *number, ids);
-            if let Some((service, _)) = affinity {
-                for (address, _) in &dealt.lists[list].backends {
-                    let backend = ids.backends.id(&variant.backend_key(*address));
-                    let (_, marks) = eligible.entry(backend).or_insert((service, 0));
-                    *marks |= mark(*number);
-                }
+/// The lists of a variant that some audience uses and that are not empty. Equal lists are one.
+#[derive(Debug)]
+pub(super) struct Offer {
+    family: Family,
+    /// Under which number each of them has its slots.
+    lists: BTreeMap<List, u32>,
+    /// There is a backend somewhere that can be used.
+    any: bool,
+}
+
+impl Offer {
+    /// Chooses the backends of each list that somebody uses, and asks for their slots. Adds those
+    /// that clients may be remembered to have.
+    pub(super) fn new(
+        variant: &Variant<'_>,
+        location: &Location<'_>,
+        known: &Known,
+        slots: &mut Slots,
+        eligible: &mut Eligible,
+    ) -> Self {
+        let Variant { service, family, backends, roles, .. } = variant;
+        let used = |list| {
+            roles
+                .iter()
+                .any(|role| role.shares(service).all().iter().any(|share| share.list == list))
+        };
+        let mut offer = Self {
+            family: *family,
+            lists: BTreeMap::new(),
+            any: backends.iter().any(|backend| is_usable(backend)),
+        };
+        let Some(first) = known.first(*family) else { return offer };
+        let affinity = service.affinity.and(known.affinity(*family));
+        let mut dealt: Option<(Weighted, u32)> = None;
+        for list in List::ALL.into_iter().filter(|list| used(*list)) {
+            let weighted = weigh(variant, location, list);
+            if weighted.backends.is_empty() {
+                continue;
             }
+            let number = match &dealt {
+                Some((other, number)) if *other == weighted => *number,
+                _ => {
+                    let number = first << 1 | u32::from(list == List::Local);
+                    let turns = turns(&weighted.backends, known);
+                    if let Some(service) = affinity {
+                        for turn in &turns {
+                            let (_, marks) = eligible.entry(turn.id).or_insert((service, 0));
+                            *marks |= mark(number);
+                        }
+                    }
+                    slots.ask(number, turns, weighted.need);
+                    number
+                }
+            };
+            offer.lists.insert(list, number);
+            dealt.get_or_insert((weighted, number));
         }
-        for role in &variant.roles {
-            let shares = role.shares(variant.service);
-            let range = |share| range(dealt, share, ids);
-            let refused = *role == Role::Cluster
-                && scene.settings.cluster_from_outside == FromOutside::Refuse;
+        offer
+    }
+
+    /// The numbers of its lists.
+    pub(super) fn lists(&self) -> impl Iterator<Item = u32> {
+        self.lists.values().copied()
+    }
+
+    /// Writes the records of a service in this family.
+    pub(super) fn write(
+        &self,
+        service: &Service,
+        known: &Known,
+        means: &Means<'_>,
+        draft: &mut Draft,
+    ) {
+        let Means { settings, slots, intervals } = means;
+        let affinity = service.affinity.zip(known.affinity(self.family));
+        for ((family, role), id) in &known.records {
+            if *family != self.family {
+                continue;
+            }
+            let shares = role.shares(service);
+            let range = |share| self.range(share, slots);
+            let refused =
+                *role == Role::Cluster && settings.cluster_from_outside == FromOutside::Refuse;
             let mut record = ServiceRecord {
                 pods: range(shares.pods),
                 node: range(shares.node),
                 outside: if refused { Range::DROP } else { range(shares.outside) },
-                pod_prefixes: intervals.pod_prefixes(variant.family),
+                pod_prefixes: intervals.pod_prefixes(*family),
                 ..ServiceRecord::default()
             };
             if *role == Role::Guarded {
                 record.flags |= ServiceRecord::GUARDED;
-                record.sources = intervals.sources(variant.service, variant.family);
+                record.sources = intervals.sources(&service.name, *family);
             }
-            if let Some((service, Affinity { timeout })) = affinity {
-                (record.affinity, record.affinity_timeout) = (service, timeout);
+            if let Some((affinity, number)) = affinity {
+                (record.affinity, record.affinity_timeout) = (number, affinity.timeout);
             }
-            if role.is_tunnelled(variant.service) {
+            if role.is_tunnelled(service) {
                 record.flags |= ServiceRecord::TUNNEL;
             }
-            image.set_record(Table::Services, ids.services.id(&variant.key(*role)), &record);
+            draft.set_record(Table::Services, *id, &record);
         }
     }
-    intervals.write(image)?;
-    Ok(eligible)
-}
 
-/// The number under which a service remembers clients, if it does: the lowest of its records, so
-/// that all of them share it, and one that is added later does so too.
-fn affinity(variant: &Variant<'_>, ids: &ServiceIds) -> Option<(u32, Affinity)> {
-    let numbers = variant.roles.iter().map(|role| ids.services.id(&variant.key(*role)));
-    numbers.min().zip(variant.service.affinity)
-}
-
-/// Chooses the backends of each list that somebody uses.
-fn deal(variant: &Variant<'_>, location: &Location<'_>, ids: &ServiceIds) -> Dealt {
-    let Variant { service, backends, roles, .. } = variant;
-    let used = |list| {
-        roles.iter().any(|role| role.shares(service).all().iter().any(|share| share.list == list))
-    };
-    let mut dealt = Dealt {
-        lists: BTreeMap::new(),
-        places: BTreeMap::new(),
-        any: backends.iter().any(|backend| is_usable(backend)),
-    };
-    let Some(first) = roles.first().map(|role| ids.services.id(&variant.key(*role))) else {
-        return dealt;
-    };
-    for list in List::ALL.into_iter().filter(|list| used(*list)) {
-        let eligible = match list {
-            List::Cluster => location.cluster(backends, &service.topology, variant.hinted),
-            List::Local => location.local(backends),
+    /// The word of one audience. The cluster list is empty with usable backends only where topology
+    /// keys or scopes are exhausted, which is refused like having none.
+    fn range(&self, Share { list, snat }: Share, slots: &Slots) -> Range {
+        let place = self.lists.get(&list).and_then(|it| Some((*it, slots.get(*it)?)));
+        let range = match (place, list) {
+            (Some((number, (start, size))), _) => {
+                let range = Range::slots(start, size);
+                if mark(number) == BackendRecord::LOCAL { range.of_local() } else { range }
+            }
+            (None, List::Local) if self.any => return Range::DROP,
+            (None, _) => return Range::REJECT,
         };
-        let ready = eligible.len();
-        let (topology, spills) = match (list, &service.topology) {
-            (List::Cluster, topology) => (topology, matches!(topology, Topology::Spill(_))),
-            (List::Local, _) => (&Topology::default(), false),
-        };
-        let backends: Vec<_> = location
-            .weighted(eligible, topology)
-            .iter()
-            .map(|(backend, weight)| (backend.address, *weight))
-            .collect();
-        if backends.is_empty() {
-            continue;
-        }
-        let need = if spills {
-            Need::of_zones(ready, backends.len())
-        } else {
-            Need::of_weights(&backends)
-        };
-        let weighted = Weighted { backends, need };
-        let same = dealt.lists.iter().find(|(_, other)| **other == weighted);
-        let number = match same {
-            Some((other, _)) => dealt.places[other],
-            None => first << 1 | u32::from(list == List::Local),
-        };
-        dealt.places.insert(list, number);
-        dealt.lists.insert(list, weighted);
+        if snat { range.with_snat() } else { range }
     }
-    dealt
+}
+
+/// The backends of a list, each as often as it is to be chosen.
+fn weigh(variant: &Variant<'_>, location: &Location<'_>, list: List) -> Weighted {
+    let Variant { service, backends, hinted, .. } = variant;
+    let everywhere = Topology::default();
+    let (chosen, topology) = match list {
+        List::Cluster => {
+            (location.cluster(backends, &service.topology, *hinted), &service.topology)
+        }
+        List::Local => (location.local(backends), &everywhere),
+    };
+    let ready = chosen.len();
+    let weighted = location.weighted(chosen, topology);
+    let backends: Vec<_> =
+        weighted.iter().map(|(backend, weight)| (backend.address, *weight)).collect();
+    let need = if matches!(topology, Topology::Spill(_)) {
+        Need::of_zones(ready, backends.len())
+    } else {
+        Need::of_weights(&backends)
+    };
+    Weighted { backends, need }
 }
 
 /// How backends are marked that have slots under a number.
@@ -158,65 +188,10 @@ fn mark(number: u32) -> u16 {
     if number & 1 == 0 { BackendRecord::CLUSTER } else { BackendRecord::LOCAL }
 }
 
-/// The word of one audience. The cluster list is empty with usable backends only where topology
-/// keys or scopes are exhausted, which is refused like having none.
-fn range(dealt: &Dealt, Share { list, snat }: Share, ids: &ServiceIds) -> Range {
-    let place = dealt.places.get(&list).and_then(|it| Some((*it, ids.places.get(*it)?)));
-    let range = match (place, list) {
-        (Some((number, (start, size))), _) => {
-            let range = Range::slots(start, size);
-            if mark(number) == BackendRecord::LOCAL { range.of_local() } else { range }
-        }
-        (None, List::Local) if dealt.any => return Range::DROP,
-        (None, _) => return Range::REJECT,
+fn turns(backends: &[(SocketAddr, u32)], known: &Known) -> Vec<Turn> {
+    let turn = |(address, weight): &(SocketAddr, u32)| {
+        let id = known.backend(*address)?;
+        Some(Turn { address: *address, weight: *weight, id })
     };
-    if snat { range.with_snat() } else { range }
-}
-
-fn write_slots(
-    image: &mut Image,
-    variant: &Variant<'_>,
-    Weighted { backends, .. }: &Weighted,
-    number: u32,
-    ids: &ServiceIds,
-) {
-    let Some((start, size)) = ids.places.get(number) else { return };
-    let table = maglev::table(backends, size);
-    for (word, pair) in table.chunks(2).enumerate() {
-        let backend = |index: &u32| {
-            let (address, _) = backends[*index as usize];
-            ids.backends.id(&variant.backend_key(address)) as u64
-        };
-        let packed = backend(&pair[0]) | pair.get(1).map_or(0, backend) << 32;
-        image.set_word(Table::Slots, start as usize / 2 + word, packed);
-    }
-}
-
-/// Gives every list the slots it asks for; where they do not fit, the largest get less.
-fn place(
-    scene: &Scene<'_>,
-    variants: &[Variant<'_>],
-    all: &[Dealt],
-    ids: &mut ServiceIds,
-) -> Result<(), Vec<Refusal>> {
-    let room = scene.limits.words(Table::Slots) * 2;
-    let mut largest = maglev::LARGEST;
-    loop {
-        let sizes = all
-            .iter()
-            .flat_map(|dealt| {
-                dealt.places.iter().map(|(list, number)| (number, &dealt.lists[list]))
-            })
-            .map(|(number, weighted)| (*number, weighted.need.size(largest)))
-            .collect();
-        let Err(full) = ids.places.assign(&sizes, room as u32) else { return Ok(()) };
-        if largest > 1 {
-            largest /= 2;
-            continue;
-        }
-        let most = variants.iter().max_by_key(|variant| variant.backends.len());
-        within("slots", full.needed, room, || {
-            backend_set(scene.world, most.map_or("", |variant| &variant.service.name))
-        })?;
-    }
+    backends.iter().filter_map(turn).collect()
 }

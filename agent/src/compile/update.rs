@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
 };
 
 use abi::table::Table;
@@ -14,18 +13,19 @@ use super::{
     conflicts, digest,
     frontends::Place,
     groups::Refreshed,
-    ids::{Allocator, Exhausted, Ids, QUARANTINE},
+    ids::{Allocator, Exhausted, Ids},
     intervals,
     judging::{Judging, Names},
     limits::{Limits, within},
     marks::Marks,
-    services,
+    numbers::QUARANTINE,
+    services::{self, Services},
     settings::Settings,
     subjects::Changed,
 };
 use crate::{
     draft::Draft,
-    image::{Image, Port},
+    image::Port,
     model::{AddressSet, Key, Kind, World},
     refusal::Refusal,
     store::Usage,
@@ -38,6 +38,7 @@ pub(super) struct State {
     /// Addresses of the local workloads.
     local: BTreeMap<String, Vec<IpAddr>>,
     judging: Judging,
+    services: Services,
     marks: Marks,
     prefixes6: Prefixes6,
     /// Chunks of the IPv4 address table, numbered from 1.
@@ -52,6 +53,7 @@ impl Default for State {
         Self {
             local: BTreeMap::new(),
             judging: Judging::new(&mut draft),
+            services: Services::default(),
             marks: Marks::default(),
             prefixes6: Prefixes6::default(),
             chunks: Allocator::default(),
@@ -65,19 +67,21 @@ impl State {
     /// How much of each limit the image takes.
     pub(super) fn usage(&self, limits: &Limits, ids: &Ids) -> Vec<Usage> {
         let image = self.draft.image();
-        let services = &ids.services;
+        let known = || ids.services.known.values();
+        let records = known().map(|it| it.records.len()).sum();
+        let backends = known().map(|it| it.backends.len()).sum();
         let usage = |limit, used, room| Usage { limit, used, room };
         let mut usages = vec![
             usage("endpoints", self.local.len(), limits.endpoint_ids() as usize),
             usage("IPv4 address chunks", self.chunks.len(), limits.chunks() as usize),
             usage("IPv6 addresses", image.addresses6.len(), limits.addresses6 as usize),
             usage("IPv6 prefixes", image.prefixes6.len(), limits.prefixes6 as usize),
-            usage("services", services.services.len(), limits.service_ids() as usize),
+            usage("services", records, limits.service_ids() as usize),
             usage("frontends", image.frontends.len(), limits.frontends as usize),
-            usage("backends", services.backends.len(), limits.records(Table::Backends) as usize),
-            usage("slots", services.places.slots(), limits.words(Table::Slots) * 2),
-            usage("intervals", image.words(Table::Intervals).len() / 4, intervals::room(limits)),
-            usage("next hops", services.next_hops.len(), limits.next_hops as usize),
+            usage("backends", backends, limits.records(Table::Backends) as usize),
+            usage("slots", self.services.slots(), limits.words(Table::Slots) * 2),
+            usage("intervals", self.services.intervals(), intervals::room(limits)),
+            usage("next hops", ids.services.next_hops.len(), limits.next_hops as usize),
         ];
         usages.extend(self.judging.usage(limits));
         usages
@@ -113,12 +117,20 @@ impl Update<'_> {
         let changed = Changed { policies: &policies, sets: &sets, workloads: &workloads };
         let refreshed = judging.update(self.world, changed, local, self.limits, draft)?;
 
-        let of_services =
-            |key: &Key| matches!(key.kind, Kind::Node | Kind::BackendSet | Kind::Service);
-        let mut lost = false;
-        if moved || self.changed.iter().any(of_services) {
-            lost = self.write_services(state, ids)?;
-        }
+        let nodes = names(Kind::Node);
+        let moved = moved || nodes.contains(self.node);
+        let changed = services::Changed {
+            services: names(Kind::Service),
+            backend_sets: names(Kind::BackendSet),
+            nodes,
+            here: moved.then(|| self.addresses_here(state)),
+            blank: state.blank,
+        };
+        let now = ids.local.compilations;
+        let Self { limits, settings, world, node, .. } = *self;
+        let scene = services::Scene { limits, settings, world, node, now };
+        let State { services, draft, .. } = &mut *state;
+        let lost = services.update(&scene, changed, &mut ids.services, draft)?;
         self.write_addresses(state, refreshed, &sets, ids)?;
         self.write_endpoints(state, lost, ids);
         state.blank = false;
@@ -163,22 +175,6 @@ impl Update<'_> {
         });
         state.draft.set_ports(&ports.collect());
         Ok(())
-    }
-
-    /// Says whether some live flow may not stay on its backend.
-    fn write_services(&self, state: &mut State, ids: &mut Ids) -> Result<bool, Vec<Refusal>> {
-        let (mut image, now) = (Image::default(), ids.local.compilations);
-        let known = Arc::make_mut(&mut ids.services);
-        let Self { limits, settings, world, node, .. } = *self;
-        let here = &self.addresses_here(state);
-        let scene = services::Scene { limits, settings, world, node, here };
-        let lost = services::write(&mut image, &scene, known, now)?;
-        for table in [Table::Services, Table::Backends, Table::Slots, Table::Intervals] {
-            state.draft.set_table(table, &image);
-        }
-        state.draft.set_frontends(&image.frontends);
-        state.draft.set_next_hops(&image.next_hops);
-        Ok(lost)
     }
 
     /// Addresses that the kernel delivers on this node: no next hop leads there.

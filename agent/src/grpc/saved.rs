@@ -8,7 +8,7 @@ use crate::{
     dataplane::Stamp,
     model::Key,
     refusal::Refusal,
-    store::{Accepted, Answer, Answered, Change, Held, HeldResource, Memory, Owner, State},
+    store::{Accepted, Answer, Answered, Change, Held, HeldResource, Owner, State},
 };
 
 /// Why bytes are not a state.
@@ -32,16 +32,14 @@ pub fn encode_state(state: &State) -> Vec<u8> {
             .map(|(name, owner)| owner_to_proto(name, owner, &owner.answered))
             .collect(),
         resources: state.held.keys().filter_map(|key| held_to_proto(state, key)).collect(),
-        compiler: state.compiler.small.clone().into(),
-        compiler_services: state.compiler.large.to_vec().into(),
+        compiler: state.compiler.clone().into(),
         saves: state.saves,
     }
     .encode_to_vec()
 }
 
-/// What `change` says is new in `state`, and what the compiler remembers; of services only if
-/// that is new too.
-pub fn encode_change(state: &State, change: &Change, services: bool) -> Vec<u8> {
+/// What `change` says is new in `state`, and what the compiler remembers.
+pub fn encode_change(state: &State, change: &Change) -> Vec<u8> {
     let owner = state.owners.get(&change.owner).map(|owner| {
         let answered = change.nonce.and_then(|nonce| owner.answered(nonce));
         owner_to_proto(&change.owner, owner, answered)
@@ -55,8 +53,7 @@ pub fn encode_change(state: &State, change: &Change, services: bool) -> Vec<u8> 
         owner,
         upserts: held.into_iter().filter_map(|key| held_to_proto(state, key)).collect(),
         removes: gone.into_iter().map(key::to_proto).collect(),
-        compiler: state.compiler.small.clone().into(),
-        compiler_services: services.then(|| state.compiler.large.to_vec().into()),
+        compiler: state.compiler.clone().into(),
     }
     .encode_to_vec()
 }
@@ -65,10 +62,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<State, DecodeStateError> {
     let message = saved::State::decode(bytes)?;
     let mut state = State {
         stamp: stamp_from_proto(&message.lineage, message.revision)?,
-        compiler: Memory {
-            small: message.compiler.into(),
-            large: message.compiler_services.as_ref().into(),
-        },
+        compiler: message.compiler.into(),
         saves: message.saves,
         ..State::default()
     };
@@ -93,10 +87,7 @@ pub fn decode_change(bytes: &[u8], state: &mut State) -> Result<(), DecodeStateE
     }
     state.saves = message.saves;
     state.stamp = stamp_from_proto(&message.lineage, message.revision)?;
-    state.compiler.small = message.compiler.into();
-    if let Some(services) = message.compiler_services {
-        state.compiler.large = services.as_ref().into();
-    }
+    state.compiler = message.compiler.into();
     if let Some(owner) = message.owner {
         owner_from_proto(owner, state)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! A change costs what changed. Once changes weigh as much as the snapshot, there is a new one.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path};
 
 use crate::{
     grpc,
@@ -13,8 +13,6 @@ use crate::{
 /// Saves to a directory of its own.
 pub struct Saver {
     file: StateFile,
-    /// What the compiler remembers of services, as it was saved last.
-    large: Option<Arc<[u8]>>,
     /// Bytes of the snapshot and of the changes since.
     snapshot: usize,
     changes: usize,
@@ -38,15 +36,14 @@ impl Saver {
                 None
             }
         };
-        Ok((Self { file, large: None, snapshot: 0, changes: 0 }, state))
+        Ok((Self { file, snapshot: 0, changes: 0 }, state))
     }
 }
 
 impl Save for Saver {
     fn save(&mut self, state: &State, change: Option<&Change>) -> io::Result<()> {
-        let known = self.large.as_ref().is_some_and(|it| Arc::ptr_eq(it, &state.compiler.large));
         if let Some(change) = change.filter(|_| self.changes < self.snapshot.max(LEAST)) {
-            let bytes = grpc::encode_change(state, change, !known);
+            let bytes = grpc::encode_change(state, change);
             self.file.append(&bytes)?;
             self.changes += bytes.len();
         } else {
@@ -54,7 +51,6 @@ impl Save for Saver {
             self.file.save(&bytes)?;
             (self.snapshot, self.changes) = (bytes.len(), 0);
         }
-        self.large = Some(Arc::clone(&state.compiler.large));
         Ok(())
     }
 }
@@ -77,7 +73,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{AddressSet, Resource},
-        store::{Held, Memory, Owner},
+        store::{Held, Owner},
     };
 
     /// Puts an address set with so many prefixes into the state, and names the change.
@@ -92,7 +88,7 @@ mod tests {
         state.held.insert(key.clone(), held);
         state.world.upsert(set);
         state.saves += 1;
-        state.compiler.small = state.saves.to_string().into_bytes();
+        state.compiler = state.saves.to_string().into_bytes();
         Change { owner: "cli".to_owned(), nonce: None, resources: BTreeSet::from([key]) }
     }
 
@@ -102,8 +98,7 @@ mod tests {
         let (mut saver, known) = Saver::open(directory.path()).unwrap();
         assert_eq!(known, None);
         let owners = BTreeMap::from([("cli".to_owned(), Owner { epoch: 3, ..Owner::default() })]);
-        let compiler = Memory { small: Vec::new(), large: (*b"services").into() };
-        let mut state = State { owners, compiler, ..State::default() };
+        let mut state = State { owners, ..State::default() };
         saver.save(&state, None).unwrap();
 
         let snapshot = || std::fs::metadata(directory.path().join("state")).unwrap().len();

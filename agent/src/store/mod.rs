@@ -44,7 +44,7 @@ use std::{
 pub use handle::{Gone, Handle, spawn};
 pub use health_checks::{HealthCheck, HealthChecks};
 pub use limits::Limits;
-pub use state::{Answered, Change, Held, Memory, Owner, State};
+pub use state::{Answered, Change, Held, Owner, State};
 pub use status::{Commits, OwnerStatus, Readiness, Status, Usage};
 pub use transaction::{Accepted, Answer, Content, Digest, HeldResource, Page, Query, WriteError};
 pub use writer::{Greeting, Mode, Resumption, SessionId};
@@ -94,10 +94,11 @@ pub trait Compile: Send {
 
     /// What the next agent's compiler has to know for the numbers in tables and flows to go on
     /// meaning the same.
-    fn memory(&mut self) -> Memory;
+    fn memory(&self) -> Vec<u8>;
 
-    /// Goes on where the compiler with this memory left off; says whether it can.
-    fn recall(&mut self, memory: &Memory) -> bool;
+    /// Goes on where the compiler with this memory left off, which made `tables` for a world that
+    /// was `world` or nearly so; says whether it can. Without tables there are no flows.
+    fn recall(&mut self, memory: &[u8], world: &World, tables: Option<&Image>) -> bool;
 
     /// Keeps clear of the numbers in tables that were filled by a compiler whose memory is lost,
     /// wholly or in part.

@@ -54,7 +54,11 @@ impl Store {
 /// Has the compiler give everything the number that tables and flows know it by, as far as that
 /// is known, and no number that they know something else by.
 fn prepare(compiler: &mut dyn Compile, saved: Option<&State>, tables: Option<&(Image, Stamp)>) {
-    let recalled = saved.is_some_and(|state| compiler.recall(&state.compiler));
+    let recalled = saved.is_some_and(|state| {
+        let of_this_history = |(_, stamp): &&(Image, Stamp)| stamp.lineage == state.stamp.lineage;
+        let tables = tables.filter(of_this_history).map(|(image, _)| image);
+        compiler.recall(&state.compiler, &state.world, tables)
+    });
     if let Some((image, stamp)) = tables
         && !(recalled && saved.is_some_and(|state| state.stamp == *stamp))
     {

@@ -1,9 +1,6 @@
 //! What the store knows: plain data, and what is saved for the next agent.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Answer, Digest};
 use crate::{
@@ -21,18 +18,9 @@ pub struct State {
     pub held: BTreeMap<Key, Held>,
     pub owners: BTreeMap<String, Owner>,
     /// What [`Compile::memory`](super::Compile::memory) gave when the state was saved.
-    pub compiler: Memory,
+    pub compiler: Vec<u8>,
     /// How often it was saved: what changes of a saved state count from.
     pub saves: u64,
-}
-
-/// What a compiler remembers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// What every compilation may change.
-    pub small: Vec<u8>,
-    /// What few do; the same bytes until one does.
-    pub large: Arc<[u8]>,
 }
 
 /// What is different in a state from the one that was saved before it, apart from what the

@@ -7,8 +7,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Backend, Frontend, FrontendKind, Nearness, Scope, Service, Spill, Topology, TrafficPolicy,
-    World,
+    Backend, Forwarding, Frontend, FrontendKind, Nearness, Scope, Service, Spill, Topology,
+    TrafficPolicy, World,
 };
 
 /// What a client of a frontend gets.
@@ -57,7 +57,7 @@ pub fn outcome(
     let (local, snat) = if frontend.kind == FrontendKind::Cluster {
         (service.internal_policy == TrafficPolicy::Local, who != Client::Pod)
     } else if service.external_policy == TrafficPolicy::Cluster {
-        (false, true)
+        (false, who != Client::Outsider || service.forwarding == Forwarding::Nat)
     } else {
         (who == Client::Outsider, who == Client::Node)
     };

@@ -62,6 +62,77 @@ proptest! {
     }
 }
 
+/// The words of a table, without the zeros behind them.
+fn words(image: &Image, table: Table) -> &[u64] {
+    let words = image.words(table);
+    &words[..words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Change by change or all at once, by one agent or by its successor: only where slots lie
+    /// may be different.
+    #[test]
+    fn changes_and_a_full_pass_of_the_next_agent_agree(worlds in vec(any_services(), 1..5)) {
+        let mut compiler = compiler();
+        let mut known = World::default();
+        for world in worlds {
+            let image = {
+                let changed = difference(&known, &world);
+                compiler.update(&world, &changed).unwrap().image.clone()
+            };
+            compiler.committed();
+            let mut next = self::compiler();
+            prop_assert!(next.recall(&compiler.memory(), &world, Some(&image)));
+            let again = next.compile(&world).unwrap();
+            check(&world, &again);
+            prop_assert_eq!(&again.frontends, &image.frontends);
+            prop_assert_eq!(&again.next_hops, &image.next_hops);
+            for table in [Table::Backends, Table::Intervals, Table::Endpoints] {
+                prop_assert_eq!(words(&again, table), words(&image, table), "{:?}", table);
+            }
+            known = world;
+        }
+    }
+}
+
+#[test]
+fn tunnels_lead_to_backends_that_are_here() {
+    let backends = vec![backend("10.2.0.1:80", HERE), backend("[fd02::1]:80", HERE)];
+    let frontends = ["10.96.0.1:80", "203.0.113.80:80", "[2001:db8::80]:80"];
+    let [set, mut service] = service("shop", &frontends, backends);
+    if let Resource::Service(service) = &mut service {
+        service.forwarding = Forwarding::Tunnel;
+        service.frontends[1..].iter_mut().for_each(|it| it.kind = FrontendKind::External);
+    }
+    let node = crate::world::node(HERE, "a", &["192.0.2.1"]);
+    let worlds = [&[][..], &["10.2.0.1"], &["10.2.0.1", "fd02::1"], &["fd02::1"], &[]];
+    let worlds = worlds.map(|here| {
+        let workload = (!here.is_empty()).then(|| workload("shop", HERE, here));
+        let resources = [node.clone(), set.clone(), service.clone()];
+        (world(resources.into_iter().chain(workload)), here.len())
+    });
+    let without = world([node, set, workload("shop", HERE, &["10.2.0.1", "fd02::1"])]);
+    let mut compiler = compiler();
+    let mut known = World::default();
+    for (world, expected) in worlds.iter().chain(&[(without, 0), worlds[2].clone()]) {
+        let image = compiler.update(world, &difference(&known, world)).unwrap().image;
+        let ends: BTreeSet<u32> = image
+            .frontends
+            .iter()
+            .filter(|(key, _)| key.is_tunnelled())
+            .map(|(key, id)| {
+                assert_eq!(image.record::<Record>(Table::Backends, *id).address, key.address);
+                *id
+            })
+            .collect();
+        assert_eq!(ends.len(), *expected);
+        compiler.committed();
+        known = world.clone();
+    }
+}
+
 #[test]
 fn node_ports_follow_the_nodes_addresses() {
     let node = |addresses: &[&str]| crate::world::node(HERE, "a", addresses);
@@ -222,7 +293,7 @@ fn offered(
 
 fn any_services() -> impl Strategy<Value = World> {
     let services = vec((any_service(), vec(any_backend(), 0..6)), 1..3);
-    (any_nodes(), services).prop_map(|(nodes, services)| {
+    (any_nodes(), services, any::<bool>()).prop_map(|(nodes, services, here)| {
         let services = services.into_iter().enumerate().flat_map(|(index, (service, backends))| {
             let name = format!("service-{index}");
             [
@@ -231,7 +302,8 @@ fn any_services() -> impl Strategy<Value = World> {
             ]
         });
         let pod = workload("pod", HERE, &["10.0.0.1", "fd00::1"]);
-        world(nodes.into_iter().map(Resource::Node).chain([pod]).chain(services))
+        let backend = here.then(|| workload("backend", HERE, &["10.2.0.1", "fd02::1"]));
+        world(nodes.into_iter().map(Resource::Node).chain([pod]).chain(backend).chain(services))
     })
 }
 
@@ -339,8 +411,11 @@ fn any_service() -> impl Strategy<Value = Service> {
     let frontends = proptest::sample::subsequence(frontends.to_vec(), 1..=8);
     let ranges = vec(any_range(), 0..4);
     let affinity = option::of((1..=86_400_u32).prop_map(|timeout| Affinity { timeout }));
-    (frontends, any_topology(), any_policy(), any_policy(), ranges, affinity).prop_map(
-        |(frontends, topology, internal_policy, external_policy, source_ranges, affinity)| {
+    let forwarding = select(vec![Forwarding::Nat, Forwarding::Tunnel]);
+    let options = (ranges, affinity, forwarding);
+    (frontends, any_topology(), any_policy(), any_policy(), options).prop_map(
+        |(frontends, topology, internal_policy, external_policy, options)| {
+            let (source_ranges, affinity, forwarding) = options;
             Service {
                 name: String::new(),
                 frontends,
@@ -351,7 +426,7 @@ fn any_service() -> impl Strategy<Value = Service> {
                 source_ranges,
                 health_check_port: None,
                 affinity,
-                forwarding: Forwarding::default(),
+                forwarding,
             }
         },
     )

@@ -13,10 +13,12 @@ use abi::{
 use zonegate::{
     compile::{Compiler, Limits},
     image::Image,
-    model::{Backend, World},
+    model::{Backend, Key, Kind, World},
+    store::Compile,
 };
 
 use crate::{
+    incremental::difference,
     lookup::{leaf, service as service_of, slots},
     world::{HERE, address, backend, compiler, frontend, node, service, workload, world},
 };
@@ -162,7 +164,72 @@ fn scarce_slots_are_shared_before_anybody_is_refused() {
             &["10.96.0.2:80"],
             backends(2),
         )));
-    let image = Compiler::new(HERE.into(), limits).compile(&world).unwrap();
-    let size = |text| service_of(&image, frontend(text)).1.pods.size();
-    assert_eq!((size("10.96.0.1:80"), size("10.96.0.2:80")), (1031, 211));
+    let image = Compiler::new(HERE.into(), limits.clone()).compile(&world).unwrap();
+    let size = |image: &Image, text| service_of(image, frontend(text)).1.pods.size();
+    assert_eq!((size(&image, "10.96.0.1:80"), size(&image, "10.96.0.2:80")), (1031, 211));
+
+    // The same, when the large one comes and goes.
+    limits.blocks[Table::Slots as usize] = 72;
+    let mut compiler = Compiler::new(HERE.into(), limits);
+    let mut alone = world.clone();
+    alone.remove(&Key { kind: Kind::Service, name: "large".into() });
+    let mut known = World::default();
+    for (world, expected) in [(&alone, 211), (&world, 67), (&alone, 211)] {
+        let image = compiler.update(world, &difference(&known, world)).unwrap().image;
+        assert_eq!(size(image, "10.96.0.2:80"), expected);
+        compiler.committed();
+        known = world.clone();
+    }
+}
+
+/// Services with eight backends each.
+fn cluster(services: u8) -> World {
+    let shop = |shop: u8| {
+        let backends = (0..8).map(|it| backend(&format!("10.4.{shop}.{it}:80"), "beside"));
+        service(&format!("shop-{shop}"), &[&format!("10.96.0.{shop}:80")], backends.collect())
+    };
+    let nodes = [node(HERE, "a", &["192.0.2.1"]), node("beside", "a", &["192.0.2.2"])];
+    world(nodes.into_iter().chain((0..services).flat_map(shop)))
+}
+
+#[test]
+fn an_endpoints_change_writes_its_own_service() {
+    let mut compiler = compiler();
+    let before = cluster(100);
+    compiler.update(&before, &difference(&World::default(), &before)).unwrap();
+    compiler.committed();
+    let mut after = before.clone();
+    after.backend_sets.get_mut("shop-7").unwrap().backends[3].ready = false;
+    let compiled = compiler.update(&after, &difference(&before, &after)).unwrap();
+    let (_, record) = service_of(compiled.image, frontend("10.96.0.7:80"));
+    let reached: BTreeSet<u32> = slots(compiled.image, &record).into_iter().collect();
+    assert_eq!(reached.len(), 7);
+    let changes = compiled.changes.unwrap();
+    let own = record.pods.start() / 2..(record.pods.start() + record.pods.size()).div_ceil(2);
+    for table in Table::ALL {
+        let words = &changes.words[table as usize];
+        let moved = table == Table::Slots;
+        assert_eq!(words.is_empty(), !moved, "{table:?}");
+        assert!(!moved || words.iter().all(|word| own.contains(word)));
+    }
+    assert!(changes.frontends.is_empty() && changes.next_hops.is_empty());
+}
+
+#[test]
+fn what_no_number_is_left_for_takes_nothing_with_it() {
+    let mut limits = Limits::default();
+    limits.blocks[Table::Backends as usize] = 1 + 2 * 8;
+    let mut compiler = Compiler::new(HERE.into(), limits);
+    let before = cluster(2);
+    compiler.update(&before, &difference(&World::default(), &before)).unwrap();
+    compiler.committed();
+    let ids = compiler.ids().clone();
+    let mut after = cluster(3);
+    after.backend_sets.get_mut("shop-0").unwrap().backends.clear();
+    let refusals = compiler.update(&after, &difference(&before, &after)).unwrap_err();
+    let expected = "BackendSet \"shop-2\": limit backends: needs 17, has room for 16";
+    assert_eq!(refusals[0].to_string(), expected);
+    assert_eq!(compiler.ids(), &ids);
+    let image = compiler.update(&before, &BTreeSet::new()).unwrap().image;
+    assert!(!reached(image, "10.96.0.0:80").is_empty());
 }

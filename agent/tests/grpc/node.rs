@@ -79,7 +79,7 @@ impl Save for Disk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if let Some(change) = change {
-            saved.changes.push(grpc::encode_change(state, change, true));
+            saved.changes.push(grpc::encode_change(state, change));
         } else {
             saved.state = Some(grpc::encode_state(state));
             saved.changes.clear();

@@ -61,6 +61,7 @@ fn spelled_out(mut resource: v1::Resource) -> v1::Resource {
         v1::resource::Kind::Service(service) => {
             service.internal_traffic_policy = v1::service::TrafficPolicy::Cluster.into();
             service.external_traffic_policy = v1::service::TrafficPolicy::Cluster.into();
+            service.forwarding = v1::service::Forwarding::Nat.into();
             if let Some(affinity) = &mut service.client_affinity {
                 affinity.timeout_seconds = 10_800;
             }

@@ -12,8 +12,9 @@ use crate::{
 #[tokio::test]
 async fn a_restarted_agent_goes_on_where_the_last_one_was() {
     let before = Node::fresh().await;
-    before.apply("cli", vec![node("n")]).await.unwrap();
+    // In the order of the addresses, so that the tables that are written anew are laid out alike.
     let mut writer = Writer::with_snapshot(&before, replace("k8s", 3), shop()).await;
+    before.apply("cli", vec![node("n")]).await.unwrap();
     let answer = writer.delta(1, vec![node("m")], Vec::new()).await.unwrap();
     let (held, image, welcome) =
         (before.held().await, before.tables.image(), writer.welcome.clone());

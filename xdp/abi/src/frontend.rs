@@ -37,6 +37,11 @@ impl FrontendKey {
     /// id.
     pub const TUNNELLED: u8 = 0x40;
 
+    #[must_use]
+    pub const fn is_tunnelled(&self) -> bool {
+        self.side & Self::TUNNELLED != 0
+    }
+
     /// This backend address' key for packets that came through a tunnel to a service.
     #[inline(always)]
     #[must_use]

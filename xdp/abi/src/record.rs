@@ -228,7 +228,9 @@ pub struct Backend {
     pub next_hop: u32,
     /// The [`Service::affinity`] of the service whose backend this is.
     pub affinity: u32,
-    pub padding0: u32,
+    /// The record of its service that comes first: whose backend it is, for an agent that has
+    /// nothing but the tables to tell.
+    pub service: u32,
     pub padding: [u64; 4],
 }
 

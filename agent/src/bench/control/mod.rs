@@ -13,7 +13,7 @@ use self::{
     cluster::{Cluster, NODE, app},
     report::{Change, ControlReport, Figures},
 };
-use super::{BenchError, machine::Machine};
+use super::{BenchError, machine::Machine, process::resident};
 use crate::{
     compile::Compiler,
     config::Config,
@@ -124,7 +124,7 @@ impl Agent {
     }
 
     fn memory(&self) -> report::Memory {
-        report::Memory { maps: self.map_bytes, agent: report::resident() }
+        report::Memory { maps: self.map_bytes, agent: resident() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the figures of changes are printed.
 
-use std::{fs, io::Write, time::Duration};
+use std::{io::Write, time::Duration};
 
 use serde::Serialize;
 
@@ -89,12 +89,4 @@ impl ControlReport {
             writeln!(out, "\nmaps {} MiB, agent {} MiB resident", maps >> 20, agent >> 20)
         })
     }
-}
-
-/// Bytes of memory that this process has; 0 where the kernel does not say.
-pub fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
