@@ -22,7 +22,7 @@ fn a_wrong_command_line_ends_with_2() {
     for (arguments, part) in [
         (&[][..], "Usage"),
         (&["aply"], "unrecognized subcommand 'aply'"),
-        (&["get"], "<KIND>"),
+        (&["get"], "<WHAT>"),
         (&["get", "pods"], "the kinds are Node, Workload, AddressSet"),
         (&["get", "node", "n1", "--owner", "cli"], "--owner"),
         (&["get", "node", "-o", "xml"], "possible values: table, yaml, json"),
