@@ -9,9 +9,9 @@ use std::{
 use abi::bench::SERVERS;
 
 use crate::model::{
-    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
-    Policy, PortMatch, PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier,
-    Topology, TrafficPolicy, Workload, World,
+    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Node, Policy, PortMatch,
+    PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier, TrafficPolicy,
+    Workload, World,
 };
 
 pub const NODE: &str = "bench";
@@ -107,32 +107,16 @@ fn add_service(
         port: socket.port(),
         protocol: Protocol::Tcp,
     };
-    let backend = |address: &SocketAddr| Backend {
-        address: *address,
-        node: node.to_owned(),
-        zone: String::new(),
-        hints: Hints::default(),
-        ready: true,
-        serving: true,
-        terminating: false,
-        draining: false,
-        weight: 1,
-    };
+    let backend =
+        |address: &SocketAddr| Backend { node: node.to_owned(), ..Backend::new(*address) };
     world.upsert(Resource::BackendSet(BackendSet {
         name: name.clone(),
         backends: backends.iter().map(backend).collect(),
     }));
+    let frontends = frontends.iter().map(frontend).collect();
     world.upsert(Resource::Service(Service {
-        frontends: frontends.iter().map(frontend).collect(),
-        backend_set: name.clone(),
-        topology: Topology::default(),
-        internal_policy: TrafficPolicy::Cluster,
         external_policy: policy,
-        source_ranges: Vec::new(),
-        health_check_port: None,
-        affinity: None,
-        forwarding: Forwarding::default(),
-        name,
+        ..Service::new(name.clone(), frontends, name)
     }));
 }
 

@@ -101,20 +101,12 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Topology;
 
     fn service(internal_policy: TrafficPolicy, external_policy: TrafficPolicy) -> Service {
         Service {
-            name: "shop".into(),
-            frontends: Vec::new(),
-            backend_set: "shop".into(),
-            topology: Topology::default(),
             internal_policy,
             external_policy,
-            source_ranges: Vec::new(),
-            health_check_port: None,
-            affinity: None,
-            forwarding: Forwarding::default(),
+            ..Service::new("shop".into(), Vec::new(), "shop".into())
         }
     }
 

@@ -147,6 +147,24 @@ pub struct Service {
     pub forwarding: Forwarding,
 }
 
+impl Service {
+    /// A service that prefers no backend, is open to everybody and asks for nothing more.
+    pub fn new(name: String, frontends: Vec<Frontend>, backend_set: String) -> Self {
+        Self {
+            name,
+            frontends,
+            backend_set,
+            topology: Topology::default(),
+            internal_policy: TrafficPolicy::default(),
+            external_policy: TrafficPolicy::default(),
+            source_ranges: Vec::new(),
+            health_check_port: None,
+            affinity: None,
+            forwarding: Forwarding::default(),
+        }
+    }
+}
+
 /// Every client address keeps its backend from one connection to the next, at whatever frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Affinity {
@@ -184,6 +202,21 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// A backend that takes connections, wherever it is.
+    pub const fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            node: String::new(),
+            zone: String::new(),
+            hints: Hints { zones: Vec::new(), nodes: Vec::new() },
+            ready: true,
+            serving: true,
+            terminating: false,
+            draining: false,
+            weight: 1,
+        }
+    }
+
     /// The zone it is in; empty where neither it nor its node says.
     pub fn zone_in<'z>(&'z self, nodes: &'z BTreeMap<String, Node>) -> &'z str {
         if !self.zone.is_empty() {

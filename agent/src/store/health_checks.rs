@@ -106,22 +106,13 @@ fn namespaced(service: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        Backend, BackendSet, Forwarding, Hints, Resource, Service, Topology, TrafficPolicy,
-    };
+    use crate::model::{Backend, BackendSet, Resource, Service, TrafficPolicy};
 
     fn service(name: &str, set: &str, health_check_port: Option<u16>) -> Resource {
         Resource::Service(Service {
-            name: name.to_owned(),
-            frontends: Vec::new(),
-            backend_set: set.to_owned(),
-            topology: Topology::default(),
-            internal_policy: TrafficPolicy::Cluster,
             external_policy: TrafficPolicy::Local,
-            source_ranges: Vec::new(),
             health_check_port,
-            affinity: None,
-            forwarding: Forwarding::default(),
+            ..Service::new(name.to_owned(), Vec::new(), set.to_owned())
         })
     }
 
@@ -131,15 +122,10 @@ mod tests {
             let ready = !text.ends_with('-');
             let (address, node) = text.trim_end_matches('-').split_once('@').unwrap();
             Backend {
-                address: address.parse().unwrap(),
                 node: node.to_owned(),
-                zone: String::new(),
-                hints: Hints::default(),
                 ready,
-                serving: true,
                 terminating: !ready,
-                draining: false,
-                weight: 1,
+                ..Backend::new(address.parse().unwrap())
             }
         };
         let backends = backends.iter().map(backend).collect();

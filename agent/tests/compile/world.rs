@@ -6,9 +6,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use zonegate::{
     compile::{Compiler, Limits},
     model::{
-        Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
-        Policy, PortMatch, PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier,
-        Topology, TrafficPolicy, Workload, World,
+        Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Node, Policy, PortMatch,
+        PortRange, Prefix, Protocol, Resource, Rule, Scope, Service, Tier, Topology, Workload,
+        World,
     },
 };
 
@@ -84,35 +84,18 @@ pub fn frontend(text: &str) -> Frontend {
 
 /// A service and its backend set, of the same name.
 pub fn service(name: &str, frontends: &[&str], backends: Vec<Backend>) -> [Resource; 2] {
+    let frontends = frontends.iter().map(|text| frontend(text)).collect();
     [
         Resource::BackendSet(BackendSet { name: name.into(), backends }),
         Resource::Service(Service {
-            name: name.into(),
-            frontends: frontends.iter().map(|text| frontend(text)).collect(),
-            backend_set: name.into(),
             topology: Topology::Scopes(vec![Scope::Zone, Scope::Any]),
-            internal_policy: TrafficPolicy::Cluster,
-            external_policy: TrafficPolicy::Cluster,
-            source_ranges: Vec::new(),
-            health_check_port: None,
-            affinity: None,
-            forwarding: Forwarding::default(),
+            ..Service::new(name.into(), frontends, name.into())
         }),
     ]
 }
 
 pub fn backend(text: &str, node: &str) -> Backend {
-    Backend {
-        address: text.parse().unwrap(),
-        node: node.into(),
-        zone: String::new(),
-        hints: Hints::default(),
-        ready: true,
-        serving: true,
-        terminating: false,
-        draining: false,
-        weight: 1,
-    }
+    Backend { node: node.into(), ..Backend::new(text.parse().unwrap()) }
 }
 
 /// Few distinct addresses, so that prefixes nest, overlap and meet workloads and services.

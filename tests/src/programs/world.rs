@@ -6,9 +6,8 @@ use std::{
 };
 
 use zonegate::model::{
-    Action, AddressSet, Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node,
-    Policy, PortMatch, PortRange, Protocol, Resource, Rule, Service, Tier, Topology, TrafficPolicy,
-    Workload, World,
+    Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Node, Policy, PortMatch,
+    PortRange, Protocol, Resource, Rule, Service, Tier, TrafficPolicy, Workload, World,
 };
 
 /// The node under test.
@@ -189,34 +188,13 @@ pub fn service(
         .collect();
     [
         Resource::BackendSet(BackendSet { name: name.to_owned(), backends }),
-        Resource::Service(Service {
-            name: name.to_owned(),
-            frontends,
-            backend_set: name.to_owned(),
-            topology: Topology::default(),
-            internal_policy: TrafficPolicy::Cluster,
-            external_policy: TrafficPolicy::Cluster,
-            source_ranges: Vec::new(),
-            health_check_port: None,
-            affinity: None,
-            forwarding: Forwarding::default(),
-        }),
+        Resource::Service(Service::new(name.to_owned(), frontends, name.to_owned())),
     ]
 }
 
 /// A backend that takes connections.
 pub fn backend(address: IpAddr, port: u16) -> Backend {
-    Backend {
-        address: SocketAddr::new(address, port),
-        node: String::new(),
-        zone: String::new(),
-        hints: Hints::default(),
-        ready: true,
-        serving: true,
-        terminating: false,
-        draining: false,
-        weight: 1,
-    }
+    Backend::new(SocketAddr::new(address, port))
 }
 
 /// Network policies that isolate `subject` in both directions but for peers (by address set) and

@@ -8,8 +8,7 @@ use testbed::{
     programs::{Case, Node, Places, Worlds, backend},
 };
 use zonegate::model::{
-    BackendSet, Forwarding, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, Topology,
-    TrafficPolicy, World,
+    BackendSet, Frontend, FrontendKind, Prefix, Protocol, Resource, Service, TrafficPolicy, World,
 };
 
 const CLIENT: u16 = 4000;
@@ -55,16 +54,9 @@ fn world() -> World {
     }
     let service = |name: &str, frontends, external_policy| {
         Resource::Service(Service {
-            name: name.to_owned(),
-            frontends,
-            backend_set: "on-pod".to_owned(),
-            topology: Topology::default(),
-            internal_policy: TrafficPolicy::Cluster,
             external_policy,
             source_ranges: Places::both().iter().flat_map(ranges).collect(),
-            health_check_port: None,
-            affinity: None,
-            forwarding: Forwarding::default(),
+            ..Service::new(name.to_owned(), frontends, "on-pod".to_owned())
         })
     };
     let mut world = Worlds::with([

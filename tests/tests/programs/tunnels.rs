@@ -9,8 +9,7 @@ use testbed::{
     programs::{Case, Node, Places, Worlds, backend},
 };
 use zonegate::model::{
-    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Protocol, Resource, Service, Topology,
-    TrafficPolicy, World,
+    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Protocol, Resource, Service, World,
 };
 
 const CLIENT: u16 = 4000;
@@ -47,16 +46,8 @@ fn world() -> World {
         [
             Resource::BackendSet(BackendSet { name: name.to_owned(), backends }),
             Resource::Service(Service {
-                name: name.to_owned(),
-                frontends: frontends.collect(),
-                backend_set: name.to_owned(),
-                topology: Topology::default(),
-                internal_policy: TrafficPolicy::Cluster,
-                external_policy: TrafficPolicy::Cluster,
-                source_ranges: Vec::new(),
-                health_check_port: None,
-                affinity: None,
                 forwarding: Forwarding::Tunnel,
+                ..Service::new(name.to_owned(), frontends.collect(), name.to_owned())
             }),
         ]
     };

@@ -9,10 +9,7 @@ use abi::table::Block;
 
 use crate::{
     loader::TableSizes,
-    model::{
-        Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Node, Protocol, Resource,
-        Service, Topology, TrafficPolicy,
-    },
+    model::{Backend, BackendSet, Frontend, FrontendKind, Node, Protocol, Resource, Service},
 };
 
 /// The node that is measured.
@@ -45,17 +42,9 @@ impl Crowd {
             let number = u64::from(service) * u64::from(self.endpoints) + u64::from(endpoint);
             let pods = u64::from(self.pods());
             let (pod, port) = ((number % pods) as u32, (number / pods) as u16);
-            Backend {
-                address: SocketAddr::new(Ipv4Addr::from_bits(PODS + pod).into(), 8000 + port),
-                node: format!("node-{}", pod / PODS_PER_NODE),
-                zone: String::new(),
-                hints: Hints::default(),
-                ready: true,
-                serving: true,
-                terminating: false,
-                draining: false,
-                weight: 1,
-            }
+            let address = SocketAddr::new(Ipv4Addr::from_bits(PODS + pod).into(), 8000 + port);
+            let node = format!("node-{}", pod / PODS_PER_NODE);
+            Backend { node, ..Backend::new(address) }
         });
         Resource::BackendSet(BackendSet { name: name(service), backends: backends.collect() })
     }
@@ -96,23 +85,13 @@ fn name(service: u32) -> String {
 }
 
 fn service(index: u32) -> Resource {
-    Resource::Service(Service {
-        name: name(index),
-        frontends: vec![Frontend {
-            kind: FrontendKind::Cluster,
-            address: Ipv4Addr::from_bits(SERVICES + index).into(),
-            port: 80,
-            protocol: Protocol::Tcp,
-        }],
-        backend_set: name(index),
-        topology: Topology::default(),
-        internal_policy: TrafficPolicy::Cluster,
-        external_policy: TrafficPolicy::Cluster,
-        source_ranges: Vec::new(),
-        health_check_port: None,
-        affinity: None,
-        forwarding: Forwarding::default(),
-    })
+    let frontend = Frontend {
+        kind: FrontendKind::Cluster,
+        address: Ipv4Addr::from_bits(SERVICES + index).into(),
+        port: 80,
+        protocol: Protocol::Tcp,
+    };
+    Resource::Service(Service::new(name(index), vec![frontend], name(index)))
 }
 
 fn node(index: u32) -> Resource {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde::Serialize;
 
 use crate::model::{
-    Backend, BackendSet, Forwarding, Frontend, FrontendKind, Hints, Nearness, Node, Protocol,
-    Resource, Scope, Service, Spill, Topology, TrafficPolicy, World,
+    Backend, BackendSet, Frontend, FrontendKind, Nearness, Node, Protocol, Resource, Scope,
+    Service, Spill, Topology, World,
 };
 
 /// What is in a zone.
@@ -103,22 +103,15 @@ pub fn world(zones: &Zones) -> World {
     }
     world.upsert(Resource::BackendSet(BackendSet { name: SET.to_owned(), backends }));
     for policy in Policy::ALL {
+        let frontend = Frontend {
+            kind: FrontendKind::Cluster,
+            address: policy.address().into(),
+            port: PORT,
+            protocol: Protocol::Tcp,
+        };
         world.upsert(Resource::Service(Service {
-            name: policy.name().to_owned(),
-            frontends: vec![Frontend {
-                kind: FrontendKind::Cluster,
-                address: policy.address().into(),
-                port: PORT,
-                protocol: Protocol::Tcp,
-            }],
-            backend_set: SET.to_owned(),
             topology: policy.topology(),
-            internal_policy: TrafficPolicy::Cluster,
-            external_policy: TrafficPolicy::Cluster,
-            source_ranges: Vec::new(),
-            health_check_port: None,
-            affinity: None,
-            forwarding: Forwarding::default(),
+            ..Service::new(policy.name().to_owned(), vec![frontend], SET.to_owned())
         }));
     }
     world
@@ -128,14 +121,7 @@ const SET: &str = "backends";
 
 fn backend(zone: u8, number: u8) -> Backend {
     Backend {
-        address: (Ipv4Addr::new(10, zone, 0, number), PORT).into(),
         node: NAMES[zone as usize].to_owned(),
-        zone: String::new(),
-        hints: Hints::default(),
-        ready: true,
-        serving: true,
-        terminating: false,
-        draining: false,
-        weight: 1,
+        ..Backend::new((Ipv4Addr::new(10, zone, 0, number), PORT).into())
     }
 }
