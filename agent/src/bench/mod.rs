@@ -21,6 +21,7 @@ mod scenario;
 mod services;
 mod statistics;
 mod stopwatch;
+mod store;
 mod world;
 mod zones;
 

@@ -1,6 +1,6 @@
 //! `zonegate bench path`: every scenario for every count of flows.
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use abi::{next_hop::NextHop, port::Port};
 
@@ -14,6 +14,7 @@ use super::{
     services::crowd::Crowd,
     statistics::Summary,
     stopwatch,
+    store::{need_root, pins, refused},
     world::{self, NODE},
 };
 use crate::{
@@ -21,14 +22,11 @@ use crate::{
     config::Config,
     dataplane::Stamp,
     loader::{KernelConfig, Rig},
-    refusal::Refusal,
 };
 
 /// Measures and prints. Needs root, and no interface; a running agent is not disturbed.
 pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(BenchError::NotRoot);
-    }
+    need_root()?;
     let (counts, buckets) = (options.flows(), options.table_buckets);
     if let Some(flows) = counts.iter().copied().find(|flows| *flows > buckets) {
         return Err(BenchError::TableTooSmall { flows, buckets });
@@ -62,16 +60,14 @@ const LEAST_FRESH: u32 = 1 << 10;
 /// The programs, with the world of the benchmark in their tables.
 fn filled_rig(buckets: u32, options: &PathOptions) -> Result<Rig, BenchError> {
     let crowd = Crowd { services: options.services, endpoints: CROWD_ENDPOINTS };
-    let name = format!("zg-bench-{}", std::process::id());
     let config = KernelConfig {
-        bpffs: Path::new("/sys/fs/bpf").join(name),
+        bpffs: pins(),
         flow4_buckets: buckets,
         tables: crowd.tables(),
         ..KernelConfig::default()
     };
     let mut rig = Rig::open(&config, buckets)?;
-    let mut world = world::world(options.prefixes)
-        .map_err(|error| BenchError::Refused(vec![Refusal::general("world", error.to_string())]))?;
+    let mut world = world::world(options.prefixes).map_err(|error| refused(error.to_string()))?;
     crowd.resources().for_each(|resource| world.upsert(resource));
     let limits = Config { kernel: config, ..Config::default() }.table_limits();
     let image =

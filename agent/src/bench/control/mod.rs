@@ -13,29 +13,24 @@ use self::{
     cluster::{Cluster, NODE, app},
     report::{Change, ControlReport, Figures},
 };
-use super::{BenchError, machine::Machine, process::resident};
+use super::{
+    BenchError,
+    machine::Machine,
+    process::resident,
+    store::{BenchStore, in_directory, refused},
+};
 use crate::{
-    compile::Compiler,
-    config::Config,
     kubernetes::{Change as ObjectChange, Object, Translator},
-    loader::{KernelConfig, TableRig},
-    refusal::Refusal,
-    runtime::Saver,
-    store::{Answer, Content, Parts, Store},
+    loader::TableSizes,
+    store::Content,
 };
 pub use options::ControlOptions;
 
 /// Measures and prints. Needs root; a running agent is not disturbed.
 pub fn run(options: &ControlOptions, out: &mut dyn Write) -> Result<(), BenchError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(BenchError::NotRoot);
-    }
-    let machine = Machine::this();
     let cluster = Cluster::new(options);
-    let directory = std::env::temp_dir().join(format!("zg-bench-{}", std::process::id()));
-    let measured = measure(options, &cluster, &directory);
-    std::fs::remove_dir_all(&directory)?;
-    let (changes, memory) = measured?;
+    let (changes, memory) = in_directory(|directory| measure(options, &cluster, directory))?;
+    let machine = Machine::this();
     ControlReport { machine, changes, memory }.print(options.output, out)
 }
 
@@ -72,27 +67,13 @@ fn measure(
 /// The parts of an agent that a change goes through.
 struct Agent {
     translator: Translator,
-    store: Store,
-    map_bytes: u64,
+    store: BenchStore,
 }
 
 impl Agent {
     fn start(directory: &Path) -> Result<Self, BenchError> {
-        let name = format!("zg-bench-{}", std::process::id());
-        let bpffs = Path::new("/sys/fs/bpf").join(name);
-        let kernel = KernelConfig { bpffs, ..KernelConfig::default() };
-        let config = Config { kernel, ..Config::default() };
-        let (saver, saved) = Saver::open(directory)?;
-        let rig = TableRig::open(&config.kernel)?;
-        let map_bytes = rig.map_bytes;
-        let parts = Parts {
-            compiler: Box::new(Compiler::new(NODE.to_owned(), config.table_limits())),
-            node: NODE.to_owned(),
-            limits: config.limits,
-            dataplane: Box::new(rig.tables),
-            save: Box::new(saver),
-        };
-        Ok(Self { translator: Translator::default(), store: Store::start(parts, saved), map_bytes })
+        let store = BenchStore::start(directory, NODE, TableSizes::default())?;
+        Ok(Self { translator: Translator::default(), store })
     }
 
     /// Brings objects from text to the tables.
@@ -111,23 +92,16 @@ impl Agent {
         let translated = Instant::now();
         let content =
             Content { upserts: outcome.upserts, removes: outcome.removes, ..Content::default() };
-        let answer = self.store.apply("bench", 1, content);
-        match answer.map_err(|error| refused(error.to_string()))? {
-            Answer::Refused(refusals) => Err(BenchError::Refused(refusals)),
-            Answer::Accepted(accepted) => Ok(Figures {
-                translate: translated - begun,
-                compile: accepted.compile,
-                commit: accepted.commit,
-                answer: begun.elapsed(),
-            }),
-        }
+        let accepted = self.store.apply(content)?;
+        Ok(Figures {
+            translate: translated - begun,
+            compile: accepted.compile,
+            commit: accepted.commit,
+            answer: begun.elapsed(),
+        })
     }
 
     fn memory(&self) -> report::Memory {
-        report::Memory { maps: self.map_bytes, agent: resident() }
+        report::Memory { maps: self.store.map_bytes, agent: resident() }
     }
-}
-
-fn refused(reason: String) -> BenchError {
-    BenchError::Refused(vec![Refusal::general("world", reason)])
 }

@@ -22,15 +22,11 @@ use super::{
     machine::Machine,
     options::{Output, count},
     process::resident,
+    store::{BenchStore, in_directory},
 };
 use crate::{
-    compile::Compiler,
-    config::Config,
-    loader::{KernelConfig, TableRig},
     model::Resource,
-    refusal::Refusal,
-    runtime::Saver,
-    store::{Accepted, Answer, Content, Parts, Store},
+    store::{Accepted, Content},
 };
 
 /// How many services there are.
@@ -51,36 +47,13 @@ pub struct ServicesOptions {
 
 /// Measures and prints. Needs root; a running agent is not disturbed.
 pub fn run(options: &ServicesOptions, out: &mut dyn Write) -> Result<(), BenchError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(BenchError::NotRoot);
-    }
-    let directory = std::env::temp_dir().join(format!("zg-bench-{}", std::process::id()));
-    let measured = measure(options, &directory);
-    std::fs::remove_dir_all(&directory)?;
+    let measured = in_directory(|directory| measure(options, directory));
     measured?.print(options.output, out)
 }
 
 fn measure(options: &ServicesOptions, directory: &Path) -> Result<ServicesReport, BenchError> {
     let crowd = Crowd { services: options.services, endpoints: options.endpoints };
-    let name = format!("zg-bench-{}", std::process::id());
-    let kernel = KernelConfig {
-        bpffs: Path::new("/sys/fs/bpf").join(name),
-        tables: crowd.tables(),
-        ..KernelConfig::default()
-    };
-    let config = Config { kernel, ..Config::default() };
-    let (saver, saved) = Saver::open(directory)?;
-    let rig = TableRig::open(&config.kernel)?;
-    let map_bytes = rig.map_bytes;
-    let parts = Parts {
-        compiler: Box::new(Compiler::new(NODE.to_owned(), config.table_limits())),
-        node: NODE.to_owned(),
-        limits: config.limits,
-        dataplane: Box::new(rig.tables),
-        save: Box::new(saver),
-    };
-    let mut store = Store::start(parts, saved);
-
+    let mut store = BenchStore::start(directory, NODE, crowd.tables())?;
     let (accepted, answer) = change(&mut store, crowd.resources().collect())?;
     let load = Times::of(&[accepted.compile], &[accepted.commit], &[answer]);
     let [mut compile, mut commit, mut answers] = [const { Vec::new() }; 3];
@@ -100,17 +73,16 @@ fn measure(options: &ServicesOptions, directory: &Path) -> Result<ServicesReport
         load,
         change: Times::of(&compile, &commit, &answers),
         agent_bytes: resident(),
-        map_bytes,
+        map_bytes: store.map_bytes,
         map_bytes_per_endpoint: crowd.bytes_per_endpoint(),
     })
 }
 
-fn change(store: &mut Store, upserts: Vec<Resource>) -> Result<(Accepted, Duration), BenchError> {
+fn change(
+    store: &mut BenchStore,
+    upserts: Vec<Resource>,
+) -> Result<(Accepted, Duration), BenchError> {
     let begun = Instant::now();
-    let answer = store.apply("bench", 1, Content { upserts, ..Content::default() });
-    let refused = |reason| BenchError::Refused(vec![Refusal::general("world", reason)]);
-    match answer.map_err(|error| refused(error.to_string()))? {
-        Answer::Refused(refusals) => Err(BenchError::Refused(refusals)),
-        Answer::Accepted(accepted) => Ok((accepted, begun.elapsed())),
-    }
+    let accepted = store.apply(Content { upserts, ..Content::default() })?;
+    Ok((accepted, begun.elapsed()))
 }
