@@ -159,7 +159,7 @@ impl Services {
         let sets = changed.backend_sets.iter();
         touched.extend(sets.filter_map(|name| self.users.get(*name)).flatten().cloned());
         let own = changed.nodes.contains(scene.node);
-        if own || !changed.nodes.is_empty() {
+        if !changed.nodes.is_empty() {
             let services = scene.world.services.values();
             let far = services.filter(|service| own || depends_on_nodes(service));
             touched.extend(far.map(|service| service.name.clone()));

@@ -39,8 +39,11 @@ pub fn recall<A: Address, T: Tables>(
 #[inline(never)]
 pub fn remember<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
     let target = work.flow.target;
+    if target.backend == 0 {
+        return;
+    }
     let Some(&Service { affinity, .. }) = context.service(target.service) else { return };
-    if target.backend == 0 || affinity == 0 {
+    if affinity == 0 {
         return;
     }
     let key = AffinityKey { client: work.parsed.tuple.source.field(), service: affinity };

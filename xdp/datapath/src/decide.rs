@@ -321,8 +321,8 @@ fn send_on<A: Address, P: Packet, T: Tables>(
 }
 
 /// Judges a known flow under the tables in force and stamps it, unless it is here only because the
-/// kernel does not route it, or came through a tunnel. `Ok(false)`: there is none, or it is over, and the packet may open a new
-/// one. A flow that lost its permission is retired.
+/// kernel does not route it, or came through a tunnel. `Ok(false)`: there is none, or it is over, and
+/// the packet may open a new one. A flow that lost its permission is retired.
 #[inline(never)]
 fn look_again<A: Address, T: Tables>(
     context: &Context<'_, T>,

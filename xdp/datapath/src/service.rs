@@ -102,12 +102,12 @@ pub fn tunnelled<A: Address, T: Tables>(
     let find = |address: A| {
         let key = address.frontend_key(tuple.destination_port, tuple.protocol, context.side);
         let service = context.tables.frontend(&key)? as u32;
-        context.service(service).filter(|it| it.flags & Service::TUNNEL != 0)?;
-        Some(service)
+        let record = context.service(service)?;
+        (record.flags & Service::TUNNEL != 0).then_some((service, record))
     };
     let found = find(tuple.destination).or_else(|| find(A::from_field(&[0; 16])));
-    let service = found.filter(|_| tuple.has_ports()).ok_or(DropReason::Tunnelled)?;
-    let record = context.service(service).ok_or(DropReason::MissingMap)?;
+    let found = found.filter(|_| tuple.has_ports());
+    let (service, record) = found.ok_or(DropReason::Tunnelled)?;
     admit(context, record, &tuple.source)?;
     Ok(service)
 }
