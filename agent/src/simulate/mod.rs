@@ -11,8 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::DropReason;
 use datapath::{
-    Address, Context, Ends, Family, Hook, Offer, Port, Shape, Tuple, V4, V6, Verdict, Work, fast,
-    slow,
+    Address, Context, Ends, Fast, Hook, Miss, Offer, Port, Shape, Tuple, V4, V6, Verdict, Work,
+    fast, first, slow,
 };
 
 pub use frame::Frame;
@@ -26,17 +26,26 @@ pub fn send(tables: &SimulatedTables, hook: Hook, interface: u32, frame: &mut Fr
         hook: Hook,
         interface: u32,
         frame: &mut Frame,
+        miss: Miss,
     ) -> Verdict {
         let mut work = Work::default();
-        match slow::<A, _, _>(hook, interface, frame, &mut work, tables) {
-            Verdict::Miss => slow::<A, _, _>(hook, interface, frame, &mut work, tables),
+        work.begin(miss);
+        let go_on = |frame: &mut Frame, work: &mut Work<A>| match slow(
+            hook, interface, frame, work, tables,
+        ) {
+            Verdict::Miss => slow(hook, interface, frame, work, tables),
             verdict => verdict,
+        };
+        let connections_begin = matches!(hook, Hook::UplinkIngress | Hook::WorkloadIngress);
+        if connections_begin && matches!(miss, Miss::New(_)) {
+            return first(hook, interface, frame, &mut work, tables, go_on);
         }
+        go_on(frame, &mut work)
     }
     match fast(hook, interface, frame, tables) {
-        (Verdict::Miss, Some(Family::V4)) => decide::<V4>(tables, hook, interface, frame),
-        (Verdict::Miss, Some(Family::V6)) => decide::<V6>(tables, hook, interface, frame),
-        (verdict, _) => verdict,
+        Fast::Done(verdict) => verdict,
+        Fast::Missed4(miss) => decide::<V4>(tables, hook, interface, frame, miss),
+        Fast::Missed6(miss) => decide::<V6>(tables, hook, interface, frame, miss),
     }
 }
 

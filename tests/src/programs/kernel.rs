@@ -12,7 +12,7 @@ use abi::{
     flow::{WORDS4, WORDS6, tag},
     next_hop::NextHop,
     port::Port,
-    tail::{TC_MAP, TC_SLOTS, XDP_MAP, XDP_SLOTS},
+    tail::{TC_MAP, TC_PROGRAMS, XDP_MAP, XDP_PROGRAMS},
 };
 use anyhow::{Context, Result};
 use datapath::Hook;
@@ -206,7 +206,7 @@ impl Programs {
     }
 
     fn join_tail_calls(&self) -> Result<()> {
-        for (map, programs) in self.tail_calls.iter().zip([&XDP_TAIL[..], &TC_TAIL]) {
+        for (map, programs) in self.tail_calls.iter().zip([&XDP_PROGRAMS[..], &TC_PROGRAMS]) {
             for (slot, program) in (0_u32..).zip(programs) {
                 let program = self.loaded.programs.fd(program)?;
                 let fd = program.as_fd().as_raw_fd().to_ne_bytes();
@@ -227,19 +227,6 @@ const fn program(hook: Hook) -> &'static str {
         Hook::Socket => panic!("no packets come by sockets"),
     }
 }
-
-/// By slot, as in [`abi::tail`].
-const XDP_TAIL: [&str; XDP_SLOTS as usize] = ["uplink_ingress_miss4", "uplink_ingress_miss6"];
-const TC_TAIL: [&str; TC_SLOTS as usize] = [
-    "workload_ingress_miss4",
-    "workload_ingress_miss6",
-    "workload_egress_miss4",
-    "workload_egress_miss6",
-    "uplink_egress_miss4",
-    "uplink_egress_miss6",
-    "uplink_handover_miss4",
-    "uplink_handover_miss6",
-];
 
 /// How the interfaces of endpoints without a name are called, by endpoint.
 const PORT: &str = "port";

@@ -7,7 +7,7 @@ use super::{
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
-use crate::{Address, Context, Tables, Tuple, Word, decide::Work};
+use crate::{Address, Context, Tables, Tuple, Word, Work};
 
 /// An entry with the place of its statistics.
 pub struct Found<'t, A: Address, T: Tables> {
@@ -49,7 +49,26 @@ pub fn open<A: Address, T: Tables>(
     context: &Context<'_, T>,
     work: &mut Work<A>,
 ) -> Result<(), DropReason> {
-    let mirrored = work.mirror(context.control.hash_key);
+    open_by(context, work, Work::mirror, insert).map(|_| ())
+}
+
+/// [`open`], without calls; gives the packet's own entry.
+#[inline(always)]
+pub fn open_in_place<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    work: &mut Work<A>,
+) -> Result<Found<'t, A, T>, DropReason> {
+    open_by(context, work, Work::mirror_in_place, insert_in_place)
+}
+
+#[inline(always)]
+fn open_by<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    work: &mut Work<A>,
+    mirror: impl Fn(&mut Work<A>, [u64; 2]) -> u64,
+    insert: impl Fn(&Context<'t, T>, u64, &Key, &Flow<A>) -> Option<Inserted<'t, A, T::Word>>,
+) -> Result<Found<'t, A, T>, DropReason> {
+    let mirrored = mirror(work, context.control.hash_key);
     let reply = match insert(context, mirrored, &work.key, &work.entry) {
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
@@ -67,7 +86,9 @@ pub fn open<A: Address, T: Tables>(
     work.key = Key::of(&work.parsed.tuple);
     let own = hash::<A>(&work.key, context.control.hash_key);
     match insert(context, own, &work.key, &work.flow) {
-        Some(Inserted::New(_) | Inserted::Existing(_)) => Ok(()),
+        Some(Inserted::New(hit) | Inserted::Existing(hit)) => {
+            Ok(Found { hit, bucket: own as u32 & A::flow_mask(context.control) })
+        }
         Some(Inserted::Full) | None => {
             reply.retire();
             Err(DropReason::FlowTableFull)
@@ -93,9 +114,20 @@ pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A
     true
 }
 
-/// Inserts one entry. Out of line for the sake of the kernel's stack.
+/// [`insert_in_place`], out of line, for the slow path.
 #[inline(never)]
 fn insert<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    hash: u64,
+    key: &Key,
+    entry: &Flow<A>,
+) -> Option<Inserted<'t, A, T::Word>> {
+    insert_in_place(context, hash, key, entry)
+}
+
+/// Inserts one entry.
+#[inline(always)]
+fn insert_in_place<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     hash: u64,
     key: &Key,
