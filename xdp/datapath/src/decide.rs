@@ -17,7 +17,7 @@ use crate::{
         hash::hash,
         table,
     },
-    fragment,
+    fragment, handshake,
     hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
     icmp, masquerade,
     parse::{Kind, Parsed, tcp},
@@ -164,6 +164,7 @@ fn flow<A: Address, P: Packet, T: Tables>(
             Plan::Open => {
                 open(context, work)?;
                 affinity::remember(context, work);
+                handshake::begin(context, work);
             }
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
@@ -376,6 +377,9 @@ fn look_again<A: Address, T: Tables>(
     if let Err(reason) = policy::judge(context, ends, &work.judged, shape(*target)) {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
+    }
+    if handshake::is_first_reply(*target, *looks) {
+        handshake::end(context, &found, &work.parsed);
     }
     let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
     let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..*looks };

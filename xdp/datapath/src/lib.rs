@@ -18,6 +18,7 @@ mod decide;
 mod entry;
 pub mod flow;
 mod fragment;
+mod handshake;
 mod hook;
 mod icmp;
 mod intervals;

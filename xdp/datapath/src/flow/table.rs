@@ -175,8 +175,9 @@ pub fn account<A: Address, T: Tables>(
     }
 }
 
+/// Packets and bytes of an entry.
 #[inline(always)]
-fn stats<'t, A: Address, T: Tables>(
+pub fn stats<'t, A: Address, T: Tables>(
     tables: &Context<'t, T>,
     bucket: u32,
     way: usize,
