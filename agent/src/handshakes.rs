@@ -1,7 +1,7 @@
 //! How long handshakes took: times in a histogram.
 //!
-//! Buckets are those of HdrHistogram with eight to a power of two, so that a quantile is right to
-//! one part in sixteen; only those that hold something take room, since there is a histogram for
+//! Buckets are those of `HdrHistogram` with eight to a power of two, so that a quantile is right
+//! to one part in sixteen; only those that hold something take room, since there is a histogram for
 //! every service and pair of zones.
 
 use std::{collections::BTreeMap, time::Duration};

@@ -205,7 +205,9 @@ impl Dataplane for Shown {
             let (client, backend) = (client.parse().unwrap(), backend.parse().unwrap());
             let mut handshakes = Handshakes::default();
             let times: &[u64] = if bytes == 60 { &[200, 1400] } else { &[] };
-            times.iter().for_each(|time| handshakes.record(Duration::from_micros(*time)));
+            for time in times {
+                handshakes.record(Duration::from_micros(*time));
+            }
             let counts =
                 Counts { packets: 1, bytes, reply_packets: 2, reply_bytes: bytes, handshakes };
             (Conversation { service: 1, client, backend }, counts)
