@@ -35,6 +35,9 @@ pub struct KernelConfig {
     /// Where services have node ports.
     pub node_ports: Ports,
     pub midstream: Midstream,
+    /// Of so many new TCP connections of services, the handshake of one is timed; a power of two,
+    /// or 0 for none.
+    pub handshake_sample: u32,
     pub tables: TableSizes,
 }
 
@@ -76,6 +79,7 @@ impl Default for KernelConfig {
             masquerade_ports: Ports::new(61_000, 65_535),
             node_ports: Ports::new(30_000, 32_767),
             midstream: Midstream::default(),
+            handshake_sample: 16,
             tables: TableSizes::default(),
         }
     }
@@ -150,6 +154,10 @@ impl KernelConfig {
             if !buckets.is_power_of_two() {
                 return Err(LoadError::NotPowerOfTwo { field, value: buckets });
             }
+        }
+        let sample = self.handshake_sample;
+        if sample != 0 && !sample.is_power_of_two() {
+            return Err(LoadError::NotPowerOfTwo { field: "handshake_sample", value: sample });
         }
         self.masquerade_ports.check_apart("node_ports", self.node_ports)?;
         self.masquerade_ports.check_apart("net.ipv4.ip_local_port_range", Ports::of_sockets()?)

@@ -19,7 +19,7 @@ use datapath::Hook;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::net::if_::if_nametoindex;
 use zonegate::{
-    dataplane::Stamp,
+    dataplane::{Flow, Stamp},
     image::Image,
     loader::{KernelConfig, Loaded},
     maps::{Backing, Counters, FlowTables, KernelMaps, Mapping, NextHops, Ports},
@@ -168,7 +168,12 @@ impl Programs {
     pub fn forget(&mut self) -> Result<()> {
         let maps = self.loaded.tables.backing();
         let hash_key = SimulatedTables::HASH_KEY;
-        maps.initialise(&Control { generation: 0, hash_key, ..maps.control() });
+        maps.initialise(&Control {
+            generation: 0,
+            hash_key,
+            handshake_sample: 1,
+            ..maps.control()
+        });
         for id in 0..IDS {
             self.ports.write(id, &Port::default());
             self.next_hops.clear(id.into());
@@ -178,6 +183,18 @@ impl Programs {
             self.affinity.delete(&client)?;
         }
         self.join_tail_calls()
+    }
+
+    /// All live entries of both flow tables.
+    pub fn live_flows(&self) -> Result<Vec<Flow>> {
+        let jiffies = &self.loaded.jiffies;
+        Ok(self.flows.list(usize::MAX, jiffies.now()?, jiffies))
+    }
+
+    /// Has the handshake of one in so many connections timed.
+    pub fn sample_handshakes(&self, sample: u32) {
+        let maps = self.loaded.tables.backing();
+        maps.configure(&Control { handshake_sample: sample, ..maps.control() });
     }
 
     /// Ends every flow, and gives back what [`Self::claim_flow_tables`] took.

@@ -10,11 +10,11 @@ use crate::{
     Address, Context, Packet, Tables, Tuple,
     classify::{Ends, check_addresses},
     flow::{Flow, Looks, Rewrite, entry::Target, table},
-    fragment,
+    fragment, handshake,
     hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
     icmp, masquerade,
     parse::{Kind, Parsed, tcp},
-    plan::{Plan, direct, plan, remember, shape},
+    plan::{self, Plan, direct, plan, shape},
     policy::{self, Shape},
     reject::{self, Problem},
     relay, rewrite, service, tunnel,
@@ -146,7 +146,7 @@ fn open<A: Address, T: Tables>(
         }
         Err(reason) => return Err(reason),
     }
-    remember(context, work);
+    plan::note(context, work);
     Ok(())
 }
 
@@ -319,6 +319,9 @@ fn look_again<A: Address, T: Tables>(
     if let Err(reason) = policy::judge(context, ends, &work.judged, shape(*target)) {
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
+    }
+    if handshake::is_first_reply(*target, *looks) {
+        handshake::end(context, &found, &work.parsed);
     }
     let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
     let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..*looks };

@@ -8,7 +8,7 @@ use abi::reason::PassReason;
 use crate::{
     Address, Hook, Packet, Tables, V4, V6, Verdict, Work,
     decide::decide,
-    first::begin,
+    first::{SlowPath, begin},
     hook::{Miss, run},
     parse::{self, Link, Parsed, Reading},
     work::Stage,
@@ -57,7 +57,7 @@ fn known<A: Address, P: Packet, T: Tables>(
 }
 
 /// Handles a frame of which [`fast`] has said [`Miss::New`], once [`Work::begin`] has taken that over.
-/// Where it takes more, it calls `go_on`, which has to go on with [`slow`].
+/// Where it takes more, `slow` goes on.
 #[inline(always)]
 pub fn first<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -65,10 +65,10 @@ pub fn first<A: Address, P: Packet, T: Tables>(
     frame: &mut P,
     work: &mut Work<A>,
     tables: &T,
-    go_on: impl Fn(&mut P, &mut Work<A>) -> Verdict,
+    slow: impl SlowPath<A, P>,
 ) -> Verdict {
     match parse_again(frame, &mut work.parsed, Reading::Plain) {
-        Ok(()) => begin(hook, interface, frame, work, tables, go_on),
+        Ok(()) => begin(hook, interface, frame, work, tables, slow),
         Err(verdict) => verdict,
     }
 }

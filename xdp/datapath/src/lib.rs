@@ -19,6 +19,7 @@ mod entry;
 mod first;
 pub mod flow;
 mod fragment;
+mod handshake;
 mod hook;
 mod icmp;
 mod intervals;
@@ -41,6 +42,7 @@ mod work;
 
 pub use address::{Address, V4, V6};
 pub use entry::{Fast, fast, first, slow};
+pub use first::SlowPath;
 pub use hook::{Hook, Miss, Verdict};
 
 pub use classify::Ends;

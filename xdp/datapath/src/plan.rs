@@ -14,6 +14,7 @@ use crate::{
         Flow, Looks, Rewrite,
         entry::{Epochs, Target},
     },
+    handshake,
     parse::{Parsed, tcp},
     policy::{self, Shape},
     service::{self, Choice, Steering},
@@ -136,12 +137,15 @@ fn new_flow<A: Address, T: Tables>(
     Ok(())
 }
 
-/// Has the service remember whom it gave the client of a flow that was opened.
+/// Notes of a flow that was opened what is to be known beside its entries.
 #[inline(always)]
-pub fn remember<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
+pub fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
     let Target { backend, service, .. } = work.flow.target;
     if backend != 0 && affinity::is_kept(context, service) {
         affinity::remember(context, work);
+    }
+    if handshake::is_timed(context, work) {
+        handshake::begin(context, work);
     }
 }
 

@@ -213,6 +213,10 @@ mod tests {
         fn clock(&self) -> u64 {
             0
         }
+
+        fn nanoseconds(&self) -> u64 {
+            0
+        }
     }
 
     /// Of endpoint 1, each in turn the one that allows nothing.

@@ -17,7 +17,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use datapath::{Address, Fast, Hook, Miss, V4, V6, Verdict, Work};
+use datapath::{Address, Fast, Hook, Miss, SlowPath, V4, V6, Verdict, Work};
 
 use crate::{
     maps,
@@ -42,7 +42,7 @@ impl Slots {
     #[inline(always)]
     fn leave<A: Address>(&self, miss: Miss) -> (Verdict, Option<u32>) {
         let Some(work) = maps::work::<A>() else {
-            return (Verdict::Drop(DropReason::MissingMap), None);
+            return (NO_WORK, None);
         };
         work.begin(miss);
         let slot = match miss {
@@ -177,19 +177,44 @@ pub fn workload_egress_miss6(context: TcContext) -> i32 {
     tc_miss::<V6>(&context, Hook::WorkloadEgress)
 }
 
-/// A program's step, with this processor's work.
-#[inline(always)]
-fn step<A: Address>(run: impl FnOnce(&mut Work<A>) -> Verdict) -> Verdict {
-    maps::work().map_or(Verdict::Drop(DropReason::MissingMap), run)
+/// The slow path behind a slot.
+struct XdpSlow<'c> {
+    context: &'c XdpContext,
+    slot: u32,
 }
+
+impl<A, P> SlowPath<A, P> for XdpSlow<'_> {
+    #[inline(always)]
+    fn go_on(&self, _packet: &mut P, _work: &mut Work<A>) -> Verdict {
+        verdict::xdp_go_on(self.context, self.slot)
+    }
+}
+
+/// The same at tc hooks.
+struct TcSlow<'c> {
+    context: &'c TcContext,
+    slot: u32,
+}
+
+impl<A, P> SlowPath<A, P> for TcSlow<'_> {
+    #[inline(always)]
+    fn go_on(&self, _packet: &mut P, _work: &mut Work<A>) -> Verdict {
+        verdict::tc_go_on(self.context, self.slot)
+    }
+}
+
+const NO_WORK: Verdict = Verdict::Drop(DropReason::MissingMap);
 
 #[inline(always)]
 fn xdp_first<A: Address>(context: &XdpContext, miss: u32) -> u32 {
     let (mut frame, interface) = (XdpFrame(context), context.ingress_ifindex() as u32);
-    let verdict = step::<A>(|work| {
-        let slow = |_: &mut _, _: &mut _| verdict::xdp_go_on(context, miss);
-        datapath::first(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables, slow)
-    });
+    let slow = XdpSlow { context, slot: miss };
+    let verdict = match maps::work::<A>() {
+        Some(work) => {
+            datapath::first(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables, slow)
+        }
+        None => NO_WORK,
+    };
     verdict::xdp(context, verdict, None)
 }
 
@@ -197,9 +222,12 @@ fn xdp_first<A: Address>(context: &XdpContext, miss: u32) -> u32 {
 #[inline(always)]
 fn xdp_miss<A: Address>(context: &XdpContext, again: u32) -> u32 {
     let (mut frame, interface) = (XdpFrame(context), context.ingress_ifindex() as u32);
-    let verdict = step::<A>(|work| {
-        datapath::slow(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables)
-    });
+    let verdict = match maps::work::<A>() {
+        Some(work) => {
+            datapath::slow(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables)
+        }
+        None => NO_WORK,
+    };
     verdict::xdp(context, verdict, Some(again))
 }
 
@@ -219,10 +247,11 @@ fn tc_fast(context: &TcContext, hook: Hook, [slots4, slots6]: [Slots; 2]) -> i32
 fn tc_first<A: Address>(context: &TcContext, hook: Hook, miss: u32) -> i32 {
     let mut frame = TcFrame::new(context, packet::HEADERS);
     let interface = packet::interface(context);
-    let verdict = step::<A>(|work| {
-        let slow = |_: &mut _, _: &mut _| verdict::tc_go_on(context, miss);
-        datapath::first(hook, interface, &mut frame, work, &KernelTables, slow)
-    });
+    let slow = TcSlow { context, slot: miss };
+    let verdict = match maps::work::<A>() {
+        Some(work) => datapath::first(hook, interface, &mut frame, work, &KernelTables, slow),
+        None => NO_WORK,
+    };
     verdict::tc(context, verdict, None)
 }
 
@@ -230,8 +259,10 @@ fn tc_first<A: Address>(context: &TcContext, hook: Hook, miss: u32) -> i32 {
 fn tc_miss<A: Address>(context: &TcContext, hook: Hook) -> i32 {
     let mut frame = TcFrame::new(context, packet::REACH);
     let interface = packet::interface(context);
-    let verdict =
-        step::<A>(|work| datapath::slow(hook, interface, &mut frame, work, &KernelTables));
+    let verdict = match maps::work::<A>() {
+        Some(work) => datapath::slow(hook, interface, &mut frame, work, &KernelTables),
+        None => NO_WORK,
+    };
     verdict::tc(context, verdict, None)
 }
 

@@ -49,7 +49,7 @@ pub fn open<A: Address, T: Tables>(
     context: &Context<'_, T>,
     work: &mut Work<A>,
 ) -> Result<(), DropReason> {
-    open_by(context, work, Work::mirror, insert).map(|_| ())
+    open_by::<A, T, false>(context, work).map(|_| ())
 }
 
 /// [`open`], without calls; gives the packet's own entry.
@@ -58,23 +58,30 @@ pub fn open_in_place<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     work: &mut Work<A>,
 ) -> Result<Found<'t, A, T>, DropReason> {
-    open_by(context, work, Work::mirror_in_place, insert_in_place)
+    open_by::<A, T, true>(context, work)
 }
 
+/// Not by functions as parameters: the kernel refuses what these leave in the BTF.
 #[inline(always)]
-fn open_by<'t, A: Address, T: Tables>(
+fn open_by<'t, A: Address, T: Tables, const IN_PLACE: bool>(
     context: &Context<'t, T>,
     work: &mut Work<A>,
-    mirror: impl Fn(&mut Work<A>, [u64; 2]) -> u64,
-    insert: impl Fn(&Context<'t, T>, u64, &Key, &Flow<A>) -> Option<Inserted<'t, A, T::Word>>,
 ) -> Result<Found<'t, A, T>, DropReason> {
-    let mirrored = mirror(work, context.control.hash_key);
-    let reply = match insert(context, mirrored, &work.key, &work.entry) {
+    let insert = |hash, key: &Key, entry: &Flow<A>| {
+        if IN_PLACE {
+            insert_in_place(context, hash, key, entry)
+        } else {
+            insert(context, hash, key, entry)
+        }
+    };
+    let secret = context.control.hash_key;
+    let mirrored = if IN_PLACE { work.mirror_in_place(secret) } else { work.mirror(secret) };
+    let reply = match insert(mirrored, &work.key, &work.entry) {
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
         Some(Inserted::Existing(_)) if vacate(context, work) => {
             let mirrored = work.mirror(context.control.hash_key);
-            match insert(context, mirrored, &work.key, &work.entry) {
+            match insert(mirrored, &work.key, &work.entry) {
                 Some(Inserted::New(hit)) => hit,
                 _ => return Err(DropReason::FlowConflict),
             }
@@ -85,7 +92,7 @@ fn open_by<'t, A: Address, T: Tables>(
     };
     work.key = Key::of(&work.parsed.tuple);
     let own = hash::<A>(&work.key, context.control.hash_key);
-    match insert(context, own, &work.key, &work.flow) {
+    match insert(own, &work.key, &work.flow) {
         Some(Inserted::New(hit) | Inserted::Existing(hit)) => {
             Ok(Found { hit, bucket: own as u32 & A::flow_mask(context.control) })
         }
@@ -207,8 +214,9 @@ pub fn account<A: Address, T: Tables>(
     }
 }
 
+/// Packets and bytes of an entry.
 #[inline(always)]
-fn stats<'t, A: Address, T: Tables>(
+pub fn stats<'t, A: Address, T: Tables>(
     tables: &Context<'t, T>,
     bucket: u32,
     way: usize,
