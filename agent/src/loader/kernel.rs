@@ -69,7 +69,7 @@ impl Kernel {
             attacher,
             log,
             uplinks: config.uplinks.clone(),
-            cgroup: config.cgroup.clone(),
+            cgroup: config.cgroup()?,
             wanted: Wanted::of(&held),
             unlocated: BTreeSet::new(),
             ports,
