@@ -77,6 +77,7 @@ impl Kernel {
             flows: Arc::clone(&flows),
             jiffies: Arc::clone(&jiffies),
             control: KernelMaps::control_record(&maps)?,
+            peers: KernelMaps::peers(&maps)?,
             attached: Arc::clone(&attached),
         })?;
         let tables = KernelTables::new(
