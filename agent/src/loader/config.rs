@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use abi::{affinity::AFFINITY_ENTRIES, table::Table};
 use serde::Deserialize;
 
-use super::{error::LoadError, port_range::Ports};
+use super::{cgroup, error::LoadError, port_range::Ports};
 
 /// Where the maps are, how large, and which links are uplinks. Sizes count from the moment at
 /// which the maps are made; other sizes need a teardown.
@@ -17,8 +17,8 @@ pub struct KernelConfig {
     /// Interfaces that lead out of the node. One that is absent is attached when it appears.
     pub uplinks: Vec<String>,
     /// The cgroup (v2) whose processes reach services if they are in the agent's network
-    /// namespace; empty for none.
-    pub cgroup: PathBuf,
+    /// namespace; empty for none. Unset, the root of the hierarchy, wherever it is mounted.
+    pub cgroup: Option<PathBuf>,
     /// Generic XDP, for drivers without native support: correct, but slow.
     pub xdp_generic: bool,
     /// clsact filters also where the kernel has tcx links.
@@ -69,7 +69,7 @@ impl Default for KernelConfig {
         Self {
             bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
             uplinks: Vec::new(),
-            cgroup: PathBuf::from("/sys/fs/cgroup"),
+            cgroup: None,
             xdp_generic: false,
             clsact: false,
             log: false,
@@ -171,6 +171,11 @@ impl KernelConfig {
     /// Where the tail-call maps of each set of programs are pinned.
     pub fn sets(&self) -> PathBuf {
         self.bpffs.join("sets")
+    }
+
+    /// The cgroup that is meant; empty for none.
+    pub(super) fn cgroup(&self) -> Result<PathBuf, LoadError> {
+        self.cgroup.clone().map_or_else(cgroup::root, Ok)
     }
 
     pub(super) fn links(&self) -> PathBuf {

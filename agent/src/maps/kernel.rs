@@ -19,6 +19,7 @@ use super::{
     keyed::{Entries, Keyed},
     mapping::Mapping,
     next_hops::NextHops,
+    peers::Peers,
     ports::Ports,
 };
 
@@ -71,6 +72,18 @@ impl KernelMaps {
 
     pub fn ports(directory: &Path) -> Result<Ports, MapError> {
         Ok(Ports::new(mapping(directory, Ports::NAME)?))
+    }
+
+    pub fn peers(directory: &Path) -> Result<Peers, MapError> {
+        let table = |table: Table| mapping(directory, table.map_name());
+        Ok(Peers {
+            peers: open(directory, Peers::NAME)?,
+            frontends: open(directory, Keyed::Frontends.map_name())?,
+            services: table(Table::Services)?,
+            slots: table(Table::Slots)?,
+            backends: table(Table::Backends)?,
+            control: Self::control_record(directory)?,
+        })
     }
 
     /// Any other pinned array whose values are whole words.
@@ -191,7 +204,7 @@ impl Backing for KernelMaps {
 }
 
 /// The word of the map that holds a word of a side.
-const fn place(side: u32, word: usize) -> usize {
+pub(super) const fn place(side: u32, word: usize) -> usize {
     let block = (word / BLOCK_WORDS) as u32;
     element(block, side) as usize * BLOCK_WORDS + word % BLOCK_WORDS
 }

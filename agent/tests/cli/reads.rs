@@ -74,13 +74,13 @@ fn services_are_shown_with_who_gets_what_and_why() {
     let rows: Vec<String> = lines(&table).iter().map(|row| row.join(" ")).collect();
     // Slots are dealt by the backends' weights, to within a few per cent.
     for (row, parts) in [
-        (1, &["shop/gone:80 10.96.0.3:80/TCP pods,node,outside (rejected)"][..]),
+        (1, &["shop/gone:80 CLUSTER 10.96.0.3:80/TCP pods,node,outside (rejected)"][..]),
         (2, &["shop/near:80", " pods 10.0.0.1:8080 100.0% zone-a* 100.0% no preference: zone"]),
         (3, &["shop/near:80", " node,outside ", " yes preference: zone"]),
-        (4, &["shop/web:80 10.96.0.1:80/TCP pods 10.0.0.1:8080 2", ",10.0.0.3:8080 "]),
+        (4, &["shop/web:80 CLUSTER 10.96.0.1:80/TCP pods 10.0.0.1:8080 2", ",10.0.0.3:8080 "]),
         (4, &[" zone-a* 2", "%,zone-b 7", "% no all ready"]),
         (5, &["shop/web:80", " node,outside ", " yes all ready"]),
-        (6, &["192.0.2.1:30080/TCP pods ", "zone-b 7", " no all ready"]),
+        (6, &["NODE_PORT 192.0.2.1:30080/TCP pods ", "zone-b 7", " no all ready"]),
         (7, &["192.0.2.1:30080/TCP node ", " yes all ready"]),
         (8, &[" outside 10.0.0.1:8080 100.0% zone-a* 100.0% no traffic policy Local"]),
     ] {
