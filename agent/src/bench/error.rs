@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::GenerateError;
 use crate::{dataplane::CommitError, loader::LoadError, refusal::Refusal};
 
 /// A benchmark that failed, or that did not measure what it says.
@@ -11,6 +12,8 @@ pub enum BenchError {
     NotRoot,
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error("the benchmark's own world was refused: {}", .0.first().map_or("", |it| &it.reason))]

@@ -2,7 +2,7 @@
 //!
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
-//! method is in docs/performance.md. `control` measures the agent: what a change of the cluster
+//! method is in docs/performance.md. `generate` sends packets out of an interface that was named. `control` measures the agent: what a change of the cluster
 //! takes from an object to the tables; `services` what many services take. `zones` simulates how
 //! clients and backends in zones find each other; it needs no kernel.
 
@@ -10,6 +10,7 @@ mod control;
 mod error;
 mod flows;
 mod frame;
+mod generate;
 mod machine;
 mod options;
 mod path;
@@ -27,6 +28,7 @@ mod zones;
 
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
+pub use generate::{GenerateError, GenerateOptions, run as generate};
 pub use options::{Output, PathOptions};
 pub use path::run as path;
 pub use services::{ServicesOptions, run as services};

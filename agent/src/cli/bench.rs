@@ -5,7 +5,9 @@ use std::io;
 use clap::Subcommand;
 
 use super::error::CliError;
-use crate::bench::{self, ControlOptions, PathOptions, ServicesOptions, ZonesOptions};
+use crate::bench::{
+    self, ControlOptions, GenerateOptions, PathOptions, ServicesOptions, ZonesOptions,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
@@ -18,6 +20,9 @@ pub enum BenchCommand {
     /// Measures many services: how long they take to load, how long an endpoint's change, and what
     /// memory they need (root; no running agent is disturbed)
     Services(ServicesOptions),
+    /// Sends packets of many flows, or a capture, out of an interface, as fast as it takes them or at
+    /// a rate, and says how many a second (root)
+    Generate(GenerateOptions),
     /// Compares ways to prefer the own zone: flows kept in it, the worst backend's load, and flows
     /// that changes move, counted from slots that the compiler deals (no root, no kernel)
     Zones(ZonesOptions),
@@ -29,6 +34,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Path(options) => bench::path(options, &mut out)?,
         BenchCommand::Control(options) => bench::control(options, &mut out)?,
         BenchCommand::Services(options) => bench::services(options, &mut out)?,
+        BenchCommand::Generate(options) => bench::generate(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }
     Ok(())

@@ -72,6 +72,7 @@ impl CliError {
         match self {
             Self::Unreachable { .. } => ExitCode::from(3),
             Self::Manifest(_) | Self::NothingToApply | Self::Config(_) => ExitCode::from(2),
+            Self::Bench(BenchError::Generate(error)) if error.is_usage() => ExitCode::from(2),
             // A reader that has seen enough, such as head.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,

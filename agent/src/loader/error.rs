@@ -29,6 +29,12 @@ pub enum LoadError {
     Program { program: String, source: Box<aya::programs::ProgramError> },
     #[error("the object has no program {0}")]
     MissingProgram(&'static str),
+    #[error("the object has no array {0}")]
+    MissingMap(&'static str),
+    #[error("the map {map}: {source}")]
+    MapInfo { map: &'static str, source: Box<aya::maps::MapError> },
+    #[error("the map {map}: {source}")]
+    MapHandle { map: &'static str, source: libbpf_rs::Error },
     #[error("the tail-call map {map}: {source}")]
     TailCall { map: &'static str, source: Box<aya::maps::MapError> },
     #[error(transparent)]

@@ -6,6 +6,7 @@
 mod agent;
 mod check;
 mod documents;
+mod generate;
 mod manifests;
 mod objects;
 mod offline;

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod control;
 pub mod flow;
 pub mod frontend;
+pub mod generate;
 pub mod next_hop;
 pub mod port;
 pub mod reason;

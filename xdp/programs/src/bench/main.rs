@@ -3,8 +3,11 @@
 //!
 //! `BPF_PROG_TEST_RUN` hands a program its own output as the next input. The prologue makes every
 //! packet a fresh one, of the next flow. An object of its own: nothing of it is ever attached.
+//! Beside them the packet generator, which sends what it writes.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
+#[cfg(target_arch = "bpf")]
+mod generate;
 #[cfg(target_arch = "bpf")]
 mod programs;
 #[cfg(target_arch = "bpf")]
