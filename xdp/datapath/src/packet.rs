@@ -79,6 +79,11 @@ pub trait Packet {
         length
     }
 
+    /// The payload of each segment, where the kernel will segment this frame.
+    fn segment(&self) -> Option<u32> {
+        None
+    }
+
     /// Where the kernel would route an IP packet of `length` bytes that came in where this one did
     /// and is like `to`. Interface 0: nowhere. Not usable: the neighbour's address is not known.
     fn route<A: Address>(&self, to: &Rewrite<A>, protocol: u8, length: u32) -> NextHop {

@@ -274,13 +274,15 @@ impl Packet for TcFrame<'_> {
 
     #[inline(always)]
     fn wire_length(&self, length: u32, headers: u32) -> u32 {
+        // The segment size counts payload only; the longest TCP header is 60 bytes.
+        self.segment().map_or(length, |segment| segment + headers + 60)
+    }
+
+    #[inline(always)]
+    fn segment(&self) -> Option<u32> {
         // SAFETY: the context's buffer is valid while the program runs.
         let segment = unsafe { (*self.0.skb.skb).gso_size };
-        if segment == 0 {
-            return length;
-        }
-        // The segment size counts payload only; the longest TCP header is 60 bytes.
-        segment + headers + 60
+        (segment != 0).then_some(segment)
     }
 
     #[inline(always)]
