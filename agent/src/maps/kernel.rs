@@ -77,7 +77,7 @@ impl KernelMaps {
     pub fn peers(directory: &Path) -> Result<Peers, MapError> {
         let table = |table: Table| mapping(directory, table.map_name());
         Ok(Peers {
-            peers: open(directory, Peers::NAME)?,
+            known: open(directory, Peers::NAME)?,
             frontends: open(directory, Keyed::Frontends.map_name())?,
             services: table(Table::Services)?,
             slots: table(Table::Slots)?,

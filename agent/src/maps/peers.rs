@@ -28,7 +28,7 @@ pub type Connected = (u64, SocketAddr);
 
 /// The table of peers, and what they are compared with.
 pub struct Peers {
-    pub(super) peers: MapHandle,
+    pub(super) known: MapHandle,
     pub(super) frontends: MapHandle,
     pub(super) services: Mapping,
     pub(super) slots: Mapping,
@@ -82,7 +82,7 @@ impl Peers {
             family: if backend.is_ipv6() { PeerKey::V6 } else { 0 },
             padding: 0,
         };
-        let found = look_up(&self.peers, Self::NAME, key.as_bytes())?;
+        let found = look_up(&self.known, Self::NAME, key.as_bytes())?;
         let peer = found.and_then(|bytes| Peer::read_from_bytes(&bytes).ok());
         Ok(peer.map(|peer| {
             let address = ip(peer.address.as_bytes(), backend.is_ipv6());

@@ -56,7 +56,7 @@ impl SocketDiagnosis {
     pub(super) fn connected(&self) -> io::Result<Vec<ConnectedUdp>> {
         let mut sockets = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let request = Request::new(family as u8, SocketId::default());
+            let request = Request::new(family.cast_unsigned() as u8, SocketId::default());
             self.send(SOCK_DIAG_BY_FAMILY, libc::NLM_F_DUMP, &request)?;
             self.receive(|payload| {
                 if let Ok((answer, _)) = Answer::read_from_prefix(payload) {
@@ -79,7 +79,7 @@ impl SocketDiagnosis {
         let header = Header {
             length: (size_of::<Header>() + size_of::<Request>()) as u32,
             kind,
-            flags: (libc::NLM_F_REQUEST | flags) as u16,
+            flags: (libc::NLM_F_REQUEST | flags).cast_unsigned() as u16,
             ..Header::default()
         };
         let message = [header.as_bytes(), request.as_bytes()].concat();
@@ -211,7 +211,7 @@ mod tests {
                 }
                 // Without the capability or the kernel's support.
                 Err(code) => {
-                    assert!(matches!(code, Some(libc::EPERM | libc::EOPNOTSUPP)), "{code:?}")
+                    assert!(matches!(code, Some(libc::EPERM | libc::EOPNOTSUPP)), "{code:?}");
                 }
             }
         }

@@ -36,7 +36,7 @@ impl StaleSockets {
                     );
                 }
                 error => {
-                    tracing::error!(%error, "UDP sockets whose backend is gone are not all ended")
+                    tracing::error!(%error, "UDP sockets whose backend is gone are not all ended");
                 }
             },
         }
