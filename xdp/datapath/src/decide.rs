@@ -124,7 +124,7 @@ fn plan_apart<A: Address, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Plan, DropReason> {
-    plan(work, context)
+    plan::<A, T, false>(work, context)
 }
 
 /// Inserts the pair of `work.flow`. What is translated takes another source port where the answers

@@ -41,7 +41,7 @@ pub fn begin<A: Address, P: Packet, T: Tables>(
     {
         return slow.go_on(packet, work);
     }
-    match plan(work, &context) {
+    match plan::<A, T, true>(work, &context) {
         Ok(Plan::Open) => {}
         Ok(Plan::Pass(reason)) => return Verdict::Pass(reason),
         Ok(Plan::Reject) => return slow.go_on(packet, work),

@@ -32,7 +32,7 @@ pub enum Plan {
 
 /// Steers and judges the first packet of a flow.
 #[inline(always)]
-pub fn plan<A: Address, T: Tables>(
+pub fn plan<A: Address, T: Tables, const IN_PLACE: bool>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Plan, DropReason> {
@@ -47,7 +47,7 @@ pub fn plan<A: Address, T: Tables>(
         let steering = if tunnelled {
             tunnel::steer(context, work, &mut choice)
         } else {
-            service::steer(context, ends, &mut work.judged, &mut choice)
+            service::steer::<A, T, IN_PLACE>(context, ends, &mut work.judged, &mut choice)
         };
         match steering {
             Steering::Chosen => {
@@ -65,7 +65,11 @@ pub fn plan<A: Address, T: Tables>(
         .epoch(ends.source.endpoint(), ends.destination.endpoint())
         .ok_or(DropReason::MissingMap)?;
     let shape = shape(choice.target);
-    policy::judge_in_place(context, ends, &work.judged, shape)?;
+    if IN_PLACE {
+        policy::judge_in_place(context, ends, &work.judged, shape)?;
+    } else {
+        policy::judge(context, ends, &work.judged, shape)?;
+    }
     if is_midstream(&work.parsed) {
         if choice.target.is_translated() {
             return midstream(context.control.midstream);

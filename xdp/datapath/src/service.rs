@@ -53,16 +53,16 @@ const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 ///
 /// The keys of IPv6 fill the stack; they are looked up out of line.
 #[inline(always)]
-pub fn steer<A: Address, T: Tables>(
+pub fn steer<A: Address, T: Tables, const IN_PLACE: bool>(
     context: &Context<'_, T>,
     ends: Ends,
     tuple: &mut Tuple<A>,
     choice: &mut Choice,
 ) -> Steering {
-    if A::V6 {
-        steer_apart(context, ends, tuple, choice)
-    } else {
+    if IN_PLACE && !A::V6 {
         steer_in_place(context, ends, tuple, choice)
+    } else {
+        steer_apart(context, ends, tuple, choice)
     }
 }
 

@@ -89,7 +89,7 @@ pub fn way<A: Address, T: Tables>(
     let ends = Ends { source: Leaf::new(0, 0, Leaf::THIS_NODE), destination: leaf };
     let target = Target { backend: 0, service: 0, kind: kind::DNAT };
     let mut choice = Choice { target, next_hop: 0, snat: false };
-    match service::steer(&context, ends, &mut tuple, &mut choice) {
+    match service::steer::<A, T, false>(&context, ends, &mut tuple, &mut choice) {
         Steering::None => Way::Untouched,
         Steering::Chosen => {
             *peer = Peer { address: tuple.destination, port: tuple.destination_port };
