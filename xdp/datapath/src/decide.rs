@@ -88,23 +88,24 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
-    let reason = if work.stage == Stage::PLANNED {
-        open(context, work)?;
-        PassReason::NewFlow
-    } else if work.stage == Stage::LOOK && look_again(context, work)? {
-        PassReason::Established
-    } else {
-        if work.stage != Stage::NEW {
+    let known = work.stage == Stage::LOOK && look_again(context, work)?;
+    if !known && work.stage != Stage::PLANNED {
+        if work.stage == Stage::LOOK {
             work.ends = Ends::of(&work.parsed.tuple, context).ok_or(DropReason::MissingMap)?;
         }
         match plan_apart(work, context)? {
-            Plan::Open => open(context, work)?,
+            Plan::Open => {}
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
                 reject::answer(packet, work)?;
                 return Ok(Verdict::Transmit(PassReason::Rejected));
             }
         }
+    }
+    let reason = if known {
+        PassReason::Established
+    } else {
+        open(context, work)?;
         PassReason::NewFlow
     };
     if work.parsed.first_fragment {
