@@ -21,14 +21,12 @@ use std::{
 
 pub use error::GenerateError;
 pub use options::GenerateOptions;
+pub use pace::Amount;
+pub use plan::{Frames, Shape};
+pub use sender::{Load, Sender};
+pub use span::{Addresses, Mac};
 
-use self::{
-    interface::Interface,
-    pace::Amount,
-    plan::Frames,
-    report::GenerateReport,
-    sender::{Load, Sender},
-};
+use self::{interface::Interface, report::GenerateReport};
 use super::{BenchError, machine::Machine, statistics::Summary, store::need_root};
 
 /// Sends and reports. Needs root, and an interface that was named.

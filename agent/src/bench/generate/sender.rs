@@ -123,7 +123,13 @@ impl Sender {
         }
     }
 
-    fn made(&self) -> u64 {
+    /// Where it runs.
+    pub fn processors(&self) -> &[usize] {
+        &self.processors
+    }
+
+    /// Frames that were handed to the interface so far.
+    pub fn made(&self) -> u64 {
         self.processors.iter().map(|processor| self.generator.made(*processor as u32)).sum()
     }
 }
