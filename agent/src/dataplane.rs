@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{draft::Compiled, image::Image};
+use crate::{draft::Compiled, handshakes::Handshakes, image::Image};
 
 /// Identifies what a commit makes visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,8 @@ pub struct Flow {
     pub idle: Duration,
     pub packets: u64,
     pub bytes: u64,
+    /// Of replies: how long a TCP connection's SYN-ACK took to come after its SYN, if that was timed.
+    pub handshake: Option<Duration>,
 }
 
 /// Who talks to which backend of a service.
@@ -53,12 +55,13 @@ pub struct Conversation {
 }
 
 /// What was carried, to a backend and back from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     pub packets: u64,
     pub bytes: u64,
     pub reply_packets: u64,
     pub reply_bytes: u64,
+    pub handshakes: Handshakes,
 }
 
 impl Counts {
@@ -72,10 +75,11 @@ impl Counts {
         *all_bytes += bytes;
     }
 
-    /// Counts both directions.
+    /// Counts both directions, and handshakes.
     pub fn add_all(&mut self, other: &Self) {
         self.add(false, other.packets, other.bytes);
         self.add(true, other.reply_packets, other.reply_bytes);
+        self.handshakes.add(&other.handshakes);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod dataplane;
 pub mod documents;
 pub mod draft;
 pub mod grpc;
+pub mod handshakes;
 pub mod health_checks;
 pub mod image;
 pub mod kubernetes;

@@ -45,4 +45,7 @@ fn an_agent_that_does_not_start_says_why() {
     assert!(error.to_string().contains("--no-such-flag"), "{error:#}");
     let error = Agent::builder(&bed).kernel("no_such_key", 1).start().unwrap_err();
     assert!(error.to_string().contains("no_such_key"), "{error:#}");
+    let error = Agent::builder(&bed).kernel("handshake_sample", 3).start().unwrap_err();
+    let reason = "handshake_sample is 3, which is not a power of two";
+    assert!(error.to_string().contains(reason), "{error:#}");
 }

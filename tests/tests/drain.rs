@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{
     agent::Agent,
@@ -52,24 +52,38 @@ fn world(bed: &Bed, backends: &[(&str, Value)]) -> Manifest {
 }
 
 /// A client that sends from one port for as long as it lives.
-struct Resolver(UdpSocket);
+struct Resolver {
+    socket: UdpSocket,
+    server: SocketAddr,
+    is_connected: bool,
+}
 
 impl Resolver {
     fn open(client: &Host, server: SocketAddr) -> Result<Self> {
+        let resolver = Self { is_connected: true, ..Self::unconnected(client, server)? };
+        resolver.socket.connect(server)?;
+        Ok(resolver)
+    }
+
+    /// One that names the server with each datagram.
+    fn unconnected(client: &Host, server: SocketAddr) -> Result<Self> {
         let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         client.netns().run(|| {
             let socket = UdpSocket::bind(any)?;
-            socket.connect(server)?;
             socket.set_read_timeout(Some(SECOND))?;
-            Ok(Self(socket))
+            Ok(Self { socket, server, is_connected: false })
         })
     }
 
-    /// Who answers.
+    /// Who answers the next datagram, within a second.
     fn ask(&self) -> Result<String> {
-        self.0.send(b"question")?;
+        match self.is_connected {
+            true => self.socket.send(b"question")?,
+            false => self.socket.send_to(b"question", self.server)?,
+        };
         let mut answer = [0; 1000];
-        let length = self.0.recv(&mut answer)?;
+        let (length, from) = self.socket.recv_from(&mut answer)?;
+        ensure!(from == self.server, "{from} answers for {}", self.server);
         let text = String::from_utf8_lossy(&answer[..length]).into_owned();
         let name = text.split_once("server=").and_then(|(_, rest)| rest.split(' ').next());
         Ok(name.context("no name in the answer")?.to_owned())
@@ -165,7 +179,8 @@ fn backends_that_drain_or_terminate_keep_connections_and_get_no_new_ones() {
     expect(&open(), NEW, NEW);
 }
 
-/// A client that keeps its port finds another backend as soon as its own is gone.
+/// A client that keeps its port finds another backend as soon as its own is gone: the next datagram
+/// is answered, whether its socket is connected or not.
 #[test]
 fn udp_clients_find_another_backend_when_theirs_is_gone() {
     let bed = Bed::three_zones().unwrap();
@@ -179,7 +194,13 @@ fn udp_clients_find_another_backend_when_theirs_is_gone() {
     let resolvers: Vec<_> = [bed.workload("web"), bed.client("outside")]
         .into_iter()
         .flat_map(|client| cluster_vip(1).each().map(|address| (client, address)))
-        .map(|(client, address)| Resolver::open(client, SocketAddr::new(address, DNS)).unwrap())
+        .flat_map(|(client, address)| {
+            let server = SocketAddr::new(address, DNS);
+            [
+                Resolver::open(client, server).unwrap(),
+                Resolver::unconnected(client, server).unwrap(),
+            ]
+        })
         .collect();
     let answers = |expected: &str| {
         for resolver in &resolvers {

@@ -224,6 +224,50 @@ fn datagrams_leave_a_backend_with_its_service() {
 }
 
 #[test]
+fn connected_datagram_sockets_end_with_their_backend() {
+    let bed = Bed::three_zones().unwrap();
+    bed.warm_neighbours().unwrap();
+    let agent = Agent::start_on(&bed).unwrap();
+    let (first, second) = (bed.workload("shop"), bed.remote("zone-b-1"));
+    let _servers = [serve(first), serve(second)];
+    let _streams = StreamServer::start(first, 9000).unwrap();
+    agent.apply(world(&bed, &[first], false).text()).unwrap().expect_success();
+    let [v4, v6] = cluster_vip(1).each().map(|address| SocketAddr::new(address, PORT));
+    let own = SocketAddr::new(bed.node().v4().into(), NODE_PORT);
+    let sockets = [v4, v6, own, mapped(v4).unwrap()].map(|place| {
+        let socket = udp(&bed, place);
+        socket.connect(place).unwrap();
+        socket.send(b"question").unwrap();
+        assert_eq!(receive(&socket).unwrap().0, first.name());
+        (socket, place)
+    });
+    // What no service led there is nobody's business, and TCP's ends tell each other.
+    let direct = udp(&bed, v4);
+    direct.connect(SocketAddr::new(first.v4().into(), 5353)).unwrap();
+    let stream = LiveStream::open(bed.node(), SocketAddr::new(v4.ip(), PORT + 1)).unwrap();
+
+    // Another one beside it is no reason.
+    agent.apply(world(&bed, &[first, second], false).text()).unwrap().expect_success();
+    std::thread::sleep(SECOND);
+    for (socket, place) in &sockets {
+        socket.send(b"question").unwrap();
+        assert_eq!(receive(socket).unwrap(), (first.name().to_owned(), *place));
+    }
+    agent.apply(world(&bed, &[second], false).text()).unwrap().expect_success();
+    agent.wait_for_log("ended UDP sockets whose backend is gone", 10 * SECOND).unwrap();
+    for (socket, place) in &sockets {
+        let error = receive(socket).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{place}: {error}");
+        socket.connect(*place).unwrap();
+        socket.send(b"question").unwrap();
+        assert_eq!(receive(socket).unwrap(), (second.name().to_owned(), *place));
+    }
+    direct.send(b"question").unwrap();
+    assert_eq!(receive(&direct).unwrap().0, first.name());
+    stream.expect_progress(5, 10 * SECOND).unwrap();
+}
+
+#[test]
 fn restarts_cost_no_request_and_leave_one_set_of_programs() {
     let bed = Bed::three_zones().unwrap();
     bed.warm_neighbours().unwrap();

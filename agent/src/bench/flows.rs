@@ -70,6 +70,7 @@ mod tests {
                 idle: Duration::ZERO,
                 packets: 0,
                 bytes: 0,
+                handshake: None,
             }
         };
         let entries = [

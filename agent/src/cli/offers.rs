@@ -39,13 +39,15 @@ fn table(
     held: &BTreeSet<&str>,
     offers: &[ServiceOffer],
 ) -> Result<(), CliError> {
-    let columns = ["NAME", "FRONTENDS", "CLIENTS", "BACKENDS", "ZONES", "SNAT", "WHY"];
+    let columns = ["NAME", "KIND", "FRONTENDS", "CLIENTS", "BACKENDS", "ZONES", "SNAT", "WHY"];
     let rows = offers.iter().flat_map(|offer| {
         offer.answers.iter().map(move |answer| {
             let frontends = some(&offer.frontends);
+            let kinds: Vec<_> = offer.kinds().map(|it| it.as_str_name()).collect();
             let guard = if offer.guarded { " (in source ranges)" } else { "" };
             [
                 offer.service.clone(),
+                kinds.join(","),
                 frontends,
                 format!("{}{guard}", clients(answer)),
                 backends(answer),
@@ -57,8 +59,8 @@ fn table(
     });
     let silent = held.iter().filter(|name| offers.iter().all(|offer| offer.service != **name));
     let silent = silent.map(|name| {
-        let mut row = [const { String::new() }; 7];
-        (row[0], row[6]) = ((*name).to_owned(), "not in force, or without frontends".to_owned());
+        let mut row = [const { String::new() }; 8];
+        (row[0], row[7]) = ((*name).to_owned(), "not in force, or without frontends".to_owned());
         row
     });
     print_table(out, &columns, rows.chain(silent))

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use proto::v1::{ZoneTraffic, ZoneTrafficRequest};
+use proto::v1::{Handshakes, ZoneTraffic, ZoneTrafficRequest};
 use serde_json::json;
 
 use super::{
@@ -31,11 +31,27 @@ pub async fn run(
     }
 }
 
-/// Packets and bytes of both directions; a last line sums up what is known to have crossed zones.
+/// Packets and bytes of both directions, and how long handshakes took; a last line sums up what is known to have crossed zones.
 fn table(out: &mut dyn Write, traffic: &[ZoneTraffic]) -> Result<(), CliError> {
-    let columns = ["SERVICE", "FROM", "TO", "PACKETS", "BYTES", "SHARE", "CROSSES"];
+    let columns = [
+        "SERVICE",
+        "FROM",
+        "TO",
+        "PACKETS",
+        "BYTES",
+        "SHARE",
+        "HANDSHAKES",
+        "MEAN",
+        "P50",
+        "P99",
+        "CROSSES",
+    ];
     let rows = traffic.iter().map(|it| {
         let same = traffic.iter().filter(|other| other.service == it.service);
+        let times = it.handshakes.as_ref();
+        let milliseconds = |figure: fn(&Handshakes) -> u64| {
+            times.map_or(String::new(), |it| milliseconds(figure(it)))
+        };
         let from = if it.from_outside { "(outside)" } else { known(&it.from_zone) };
         [
             it.service.clone(),
@@ -44,6 +60,10 @@ fn table(out: &mut dyn Write, traffic: &[ZoneTraffic]) -> Result<(), CliError> {
             (it.packets + it.reply_packets).to_string(),
             bytes(it).to_string(),
             percent(bytes(it), same.map(bytes).sum()),
+            times.map_or(0, |it| it.count).to_string(),
+            milliseconds(|it| it.mean_microseconds),
+            milliseconds(|it| it.p50_microseconds),
+            milliseconds(|it| it.p99_microseconds),
             if crosses(it) { "yes" } else { "" }.to_owned(),
         ]
     });
@@ -71,4 +91,9 @@ fn crosses(traffic: &ZoneTraffic) -> bool {
 fn percent(part: u64, whole: u64) -> String {
     let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
     format!("{}.{}%", tenths / 10, tenths % 10)
+}
+
+/// Of microseconds.
+fn milliseconds(microseconds: u64) -> String {
+    format!("{}.{:03}ms", microseconds / 1000, microseconds % 1000)
 }

@@ -8,7 +8,7 @@ use crate::model::{Forwarding, Frontend, FrontendKind, Service, TrafficPolicy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Role {
     Cluster,
-    /// Node ports, external addresses, and load balancers that everybody may use.
+    /// Node and host ports, external addresses, and load balancers that everybody may use.
     External,
     /// Load balancers with source ranges.
     Guarded,
@@ -47,9 +47,10 @@ impl Role {
         match frontend.kind {
             FrontendKind::Cluster => Self::Cluster,
             FrontendKind::LoadBalancer if !service.source_ranges.is_empty() => Self::Guarded,
-            FrontendKind::NodePort | FrontendKind::LoadBalancer | FrontendKind::External => {
-                Self::External
-            }
+            FrontendKind::NodePort
+            | FrontendKind::LoadBalancer
+            | FrontendKind::External
+            | FrontendKind::HostPort => Self::External,
         }
     }
 

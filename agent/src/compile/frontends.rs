@@ -26,8 +26,9 @@ pub(super) struct Place<'p> {
 /// Who asks for which frontends.
 ///
 /// A node port is at every address of this node that the settings leave, and for the node's own
-/// processes at 127.0.0.1, as with kube-proxy, and at `::1`. What has the same address, port and
-/// protocol without being a node port comes before it.
+/// processes at 127.0.0.1, as with kube-proxy, and at `::1`. So is a host port without an address,
+/// whatever the settings leave; one with an address is at that, if it is this node's. What names
+/// the same address, port and protocol comes before what is at all addresses.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
     claims: BTreeMap<FrontendKey, Vec<Claim>>,
@@ -38,6 +39,7 @@ pub(super) struct Frontends {
 /// Of several for one frontend, the greatest holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
+    /// It names its address.
     fixed: bool,
     service: String,
     record: u32,
@@ -64,7 +66,7 @@ impl Frontends {
         }) {
             let family = Family::of(frontend.address);
             let Some(record) = known.record(family, Role::of(frontend, service)) else { continue };
-            let fixed = frontend.kind != FrontendKind::NodePort;
+            let fixed = !frontend.address.is_unspecified();
             for key in keys(place, service, frontend) {
                 let claim = Claim { fixed, service: name.to_owned(), record };
                 self.claims.entry(key).or_default().push(claim);
@@ -85,14 +87,23 @@ impl Frontends {
 }
 
 /// Where packets find a frontend on a node.
-pub(super) fn addresses(place: Place<'_>, frontend: &Frontend) -> Vec<IpAddr> {
-    if frontend.kind != FrontendKind::NodePort {
-        return vec![frontend.address];
-    }
+pub(super) fn addresses(place: Place<'_>, service: &Service, frontend: &Frontend) -> Vec<IpAddr> {
     let Place { world, node, settings } = place;
+    let Frontend { kind, address, .. } = *frontend;
     let own = world.nodes.get(node).into_iter().flat_map(|node| &node.addresses);
-    let own = own.filter(|it| it.is_ipv4() == frontend.address.is_ipv4());
-    own.filter(|it| settings.has_node_ports(**it)).copied().collect()
+    let own = own.filter(|it| it.is_ipv4() == address.is_ipv4()).copied();
+    match kind {
+        FrontendKind::Cluster | FrontendKind::LoadBalancer | FrontendKind::External => {
+            vec![address]
+        }
+        FrontendKind::NodePort => own.filter(|it| settings.has_node_ports(*it)).collect(),
+        FrontendKind::HostPort if !service.is_on(node, frontend) => Vec::new(),
+        // Nobody but the node's own processes can name it.
+        FrontendKind::HostPort if address.is_loopback() => Vec::new(),
+        FrontendKind::HostPort => {
+            own.filter(|it| address.is_unspecified() || *it == address).collect()
+        }
+    }
 }
 
 /// What a frontend is looked up by on a node, by packets and by its own processes.
@@ -102,11 +113,18 @@ pub(super) fn keys(place: Place<'_>, service: &Service, frontend: &Frontend) -> 
         Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
     };
-    let loopback = Some(loopback).filter(|it| node_port && place.settings.has_node_ports(*it));
+    let loopback = Some(loopback).filter(|it| match frontend.kind {
+        FrontendKind::NodePort => place.settings.has_node_ports(*it),
+        FrontendKind::HostPort => {
+            let (here, at) = (service.is_on(place.node, frontend), frontend.address);
+            here && (at.is_unspecified() || at == *it)
+        }
+        _ => false,
+    });
     // Other nodes' ports, for what they send through tunnels.
     let tunnelled = node_port && Role::of(frontend, service).is_tunnelled(service);
     let others = tunnelled.then_some(frontend.address);
-    let addresses = addresses(place, frontend).into_iter().chain(loopback).chain(others);
+    let addresses = addresses(place, service, frontend).into_iter().chain(loopback).chain(others);
     addresses.map(|address| key(address, frontend)).collect()
 }
 

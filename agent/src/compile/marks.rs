@@ -58,8 +58,8 @@ impl Marks {
         let mut touched = BTreeSet::new();
         let mut keys: BTreeSet<Key> = changed.cloned().collect();
         if keys.iter().any(|key| key.kind == Kind::Node && key.name == node) {
-            // Node ports are at the node's addresses.
-            keys.extend(world.services.values().filter(|it| has_node_port(it)).map(key_of));
+            // Node and host ports are at the node's addresses.
+            keys.extend(world.services.values().filter(|it| has_own_port(it)).map(key_of));
         }
         for key in &keys {
             let claims = claims(place, key, ids);
@@ -139,8 +139,9 @@ fn sum(claims: &[Claim]) -> Mark {
     mark
 }
 
-fn has_node_port(service: &Service) -> bool {
-    service.frontends.iter().any(|frontend| frontend.kind == FrontendKind::NodePort)
+fn has_own_port(service: &Service) -> bool {
+    let mut kinds = service.frontends.iter().map(|frontend| frontend.kind);
+    kinds.any(|kind| matches!(kind, FrontendKind::NodePort | FrontendKind::HostPort))
 }
 
 fn key_of(service: &Service) -> Key {
@@ -162,7 +163,8 @@ fn claims(place: Place<'_>, key: &Key, ids: &Ids) -> Vec<(IpAddr, Claim)> {
         }),
         Kind::Service => world.services.get(&key.name).map(|it| {
             let frontends = it.frontends.iter();
-            let addresses = frontends.flat_map(|it| frontends::addresses(place, it));
+            let addresses =
+                frontends.flat_map(|frontend| frontends::addresses(place, it, frontend));
             let addresses: BTreeSet<IpAddr> = addresses.collect();
             addresses.into_iter().map(|address| (address, Claim::Frontend)).collect()
         }),

@@ -3,7 +3,11 @@
 //! Who gets which backends, and how often, is read from the image that packets see; why it is
 //! these is asked of the functions that chose them. Nothing is decided here.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use abi::{
     record::{Range, Service as ServiceRecord},
@@ -20,7 +24,7 @@ use super::{
 };
 use crate::{
     image::Image,
-    model::{Backend, Protocol, Scope},
+    model::{Backend, FrontendKind, Protocol, Scope},
 };
 
 /// Frontends of a service, in one address family, that answer alike.
@@ -29,6 +33,7 @@ pub struct Offer {
     pub service: String,
     /// Where packets find them on this node.
     pub frontends: Vec<(SocketAddr, Protocol)>,
+    pub kinds: BTreeSet<FrontendKind>,
     /// Only clients in the service's source ranges get an answer.
     pub guarded: bool,
     /// Every audience is in one of them.
@@ -128,7 +133,7 @@ pub(super) fn offers(
     let mut offers = Vec::new();
     let services = world.services.values();
     let services = services.filter(|it| service.is_empty() || it.name == service);
-    for variant in services.flat_map(|it| variants(world, it)) {
+    for variant in services.flat_map(|it| variants(place, it)) {
         let Some(known) = ids.get(&variant.service.name) else { continue };
         let reader = Reader { location: &location, image, known, variant: &variant };
         for role in &variant.roles {
@@ -136,13 +141,17 @@ pub(super) fn offers(
             let of_role = variant.service.frontends.iter().filter(|it| {
                 Role::of(it, variant.service) == *role && Family::of(it.address) == variant.family
             });
+            let kinds = of_role.clone().map(|it| it.kind).collect();
             let places = of_role.flat_map(|it| {
-                let addresses = frontends::addresses(place, it).into_iter();
+                let loopback = Some(it.address).filter(IpAddr::is_loopback);
+                let addresses = frontends::addresses(place, variant.service, it).into_iter();
+                let addresses = addresses.chain(loopback);
                 addresses.map(|address| (SocketAddr::new(address, it.port), it.protocol))
             });
             offers.push(Offer {
                 service: variant.service.name.clone(),
                 frontends: places.collect(),
+                kinds,
                 guarded: *role == Role::Guarded,
                 answers: reader.answers(*role, &image.record(Table::Services, id)),
             });

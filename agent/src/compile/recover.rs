@@ -17,10 +17,7 @@ use super::{
     service_ids::{Known, KnownBackend, Pool, ServiceIds},
     settings::Settings,
 };
-use crate::{
-    image::Image,
-    model::{FrontendKind, World},
-};
+use crate::{image::Image, model::World};
 
 impl ServiceIds {
     /// Goes on with the numbers that `tables` have for the services of `world`. The frontends say
@@ -41,17 +38,17 @@ impl ServiceIds {
         }
     }
 
-    /// Gives the services and families of the records. A node port comes last, as in the tables:
-    /// where somebody else has its address, it is not its own record that is there.
+    /// Gives the services and families of the records. What is at all of the node's addresses comes
+    /// last, as in the tables: where somebody else has one, it is not its own record that is there.
     fn recover_records<'w>(
         &mut self,
         place: Place<'w>,
         tables: &Image,
     ) -> BTreeMap<u32, (&'w str, Family)> {
         let mut owners = BTreeMap::new();
-        for node_ports in [false, true] {
+        for everywhere in [false, true] {
             for (service, frontend) in frontends::all(place.world) {
-                if (frontend.kind == FrontendKind::NodePort) != node_ports {
+                if frontend.address.is_unspecified() != everywhere {
                     continue;
                 }
                 let family = Family::of(frontend.address);

@@ -72,6 +72,12 @@ pub(super) struct Scene<'s> {
     pub now: u64,
 }
 
+impl<'s> Scene<'s> {
+    fn place(&self) -> Place<'s> {
+        Place { world: self.world, node: self.node, settings: self.settings }
+    }
+}
+
 /// What is not as it was.
 pub(super) struct Changed<'c> {
     pub services: Names<'c>,
@@ -96,7 +102,7 @@ impl Services {
     ) -> Result<bool, Vec<Refusal>> {
         let touched = self.touched(scene, &changed, ids);
         let moved = !changed.nodes.is_empty();
-        let place = Place { world: scene.world, node: scene.node, settings: scene.settings };
+        let place = scene.place();
         if let Some(here) = changed.here {
             self.next_hops.set_here(here);
         }
@@ -107,7 +113,7 @@ impl Services {
         let (mut lost, mut guarded) = (false, moved);
         for name in &touched {
             let before = self.forget(name);
-            let variants = scene.world.services.get(name).map(|it| variants(scene.world, it));
+            let variants = scene.world.services.get(name).map(|it| variants(place, it));
             let variants = variants.unwrap_or_default();
             lost |= self.number(scene, name, &variants, ids, draft)?;
             guarded |= before.as_ref().is_some_and(|it| it.guarded);
@@ -290,13 +296,15 @@ fn depends_on_nodes(service: &Service) -> bool {
     !matches!(service.topology, Topology::Hints(None))
 }
 
-pub(super) fn variants<'w>(world: &'w World, service: &'w Service) -> Vec<Variant<'w>> {
+/// What a service is on a node, whose own host ports alone are there.
+pub(super) fn variants<'w>(place: Place<'w>, service: &'w Service) -> Vec<Variant<'w>> {
+    let Place { world, node, .. } = place;
     let set = world.backend_sets.get(&service.backend_set);
     let all = || set.into_iter().flat_map(|set| &set.backends);
     let hinted = all().any(|backend| backend.hints != Hints::default());
     let mut variants = Vec::new();
     for family in Family::ALL {
-        let frontends = service.frontends.iter();
+        let frontends = service.frontends.iter().filter(|it| service.is_on(node, it));
         let frontends = frontends.filter(|it| Family::of(it.address) == family);
         let roles: BTreeSet<Role> = frontends.map(|it| Role::of(it, service)).collect();
         if !roles.is_empty() {
@@ -330,7 +338,7 @@ fn rooms(limits: &Limits) -> Rooms {
 /// There is no number left for something of a service.
 fn exhausted(scene: &Scene<'_>, pool: Pool, name: &str) -> Vec<Refusal> {
     let rooms = rooms(scene.limits);
-    let all = || scene.world.services.values().map(|it| wanted(&variants(scene.world, it)));
+    let all = || scene.world.services.values().map(|it| wanted(&variants(scene.place(), it)));
     let (limit, needed, room) = match pool {
         Pool::Services => {
             ("services", all().map(|it| it.records.len()).sum::<usize>(), rooms.services)

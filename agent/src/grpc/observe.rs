@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::{key, offers};
 use crate::{
     dataplane::{Attachment, Counter, Counts, Fill, Flow},
+    handshakes::Handshakes,
     source_problem::SourceProblem,
     store::{self, Commits, Handle, Origin, OwnerStatus, Readiness, Usage, ZoneTraffic},
 };
@@ -177,7 +178,7 @@ fn flow(flow: &Flow) -> v1::Flow {
 
 fn zone_traffic(traffic: &ZoneTraffic) -> v1::ZoneTraffic {
     let ZoneTraffic { service, from, to, counts } = traffic;
-    let Counts { packets, bytes, reply_packets, reply_bytes } = *counts;
+    let Counts { packets, bytes, reply_packets, reply_bytes, ref handshakes } = *counts;
     let (from_outside, from_zone) = match from {
         Origin::Outside => (true, String::new()),
         Origin::Zone(zone) => (false, zone.clone()),
@@ -191,6 +192,22 @@ fn zone_traffic(traffic: &ZoneTraffic) -> v1::ZoneTraffic {
         bytes,
         reply_packets,
         reply_bytes,
+        handshakes: (handshakes.count() > 0).then(|| times(handshakes)),
+    }
+}
+
+fn times(handshakes: &Handshakes) -> v1::Handshakes {
+    let microseconds = |time: Option<Duration>| time.map_or(0, |it| it.as_micros() as u64);
+    let bucket = |(below, count): (Duration, u64)| v1::HandshakeBucket {
+        below_microseconds: below.as_micros() as u64,
+        count,
+    };
+    v1::Handshakes {
+        count: handshakes.count(),
+        mean_microseconds: microseconds(handshakes.mean()),
+        p50_microseconds: microseconds(handshakes.percentile(50)),
+        p99_microseconds: microseconds(handshakes.percentile(99)),
+        buckets: handshakes.buckets().map(bucket).collect(),
     }
 }
 
@@ -198,5 +215,6 @@ const DEFAULT_FLOWS: usize = 1_000;
 const MAX_FLOWS: usize = 1_000_000;
 /// Flows in a message: some 200 bytes each.
 const FLOWS_PAGE: usize = 1_000;
-/// Zones in a message: each has up to three names of a few hundred bytes.
+/// Zones in a message: each has up to three names of a few hundred bytes, and some twenty buckets of
+/// times.
 const TRAFFIC_PAGE: usize = 1_000;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::v1::{self, offer_answer};
 
-use super::PAGE_BYTES;
+use super::{PAGE_BYTES, service::kind_to_proto};
 use crate::{
     compile::{Answer, Audience, Fate, Offer, Offered},
     model::Protocol,
@@ -39,6 +39,7 @@ fn to_proto(offer: Offer, zone: &str) -> v1::ServiceOffer {
         service: offer.service,
         frontends: frontends.map(|(at, it)| format!("{at}/{}", protocol(*it))).collect(),
         guarded: offer.guarded,
+        kinds: offer.kinds.into_iter().map(|it| kind_to_proto(it).into()).collect(),
         answers: offer.answers.into_iter().map(|it| answer(it, zone)).collect(),
     }
 }

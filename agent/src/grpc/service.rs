@@ -58,6 +58,7 @@ pub(super) fn from_proto(message: v1::Service) -> Result<Service, Vec<Refusal>> 
         health_check_port,
         affinity,
         forwarding: forwarding.unwrap_or_default(),
+        node: message.node,
     };
     problems.finish(Some(service))
 }
@@ -79,6 +80,7 @@ pub(super) fn to_proto(service: &Service) -> v1::Service {
             Forwarding::Tunnel => service::Forwarding::Tunnel,
         }
         .into(),
+        node: service.node.clone(),
         ..v1::Service::default()
     };
     match &service.topology {
@@ -205,21 +207,26 @@ fn frontend(problems: &mut Problems, path: String, message: v1::Frontend) -> Opt
         frontend::Kind::NodePort => Some(FrontendKind::NodePort),
         frontend::Kind::LoadBalancer => Some(FrontendKind::LoadBalancer),
         frontend::Kind::External => Some(FrontendKind::External),
+        frontend::Kind::HostPort => Some(FrontendKind::HostPort),
     });
     Some(Frontend { kind: kind?, address: address?, port: port?, protocol: protocol? })
 }
 
 fn frontend_to_proto(frontend: &Frontend) -> v1::Frontend {
-    let kind = match frontend.kind {
-        FrontendKind::Cluster => frontend::Kind::Cluster,
-        FrontendKind::NodePort => frontend::Kind::NodePort,
-        FrontendKind::LoadBalancer => frontend::Kind::LoadBalancer,
-        FrontendKind::External => frontend::Kind::External,
-    };
     v1::Frontend {
         address: frontend.address.to_string(),
         port: frontend.port.into(),
         protocol: protocol_to_proto(frontend.protocol).into(),
-        kind: kind.into(),
+        kind: kind_to_proto(frontend.kind).into(),
+    }
+}
+
+pub(super) fn kind_to_proto(kind: FrontendKind) -> frontend::Kind {
+    match kind {
+        FrontendKind::Cluster => frontend::Kind::Cluster,
+        FrontendKind::NodePort => frontend::Kind::NodePort,
+        FrontendKind::LoadBalancer => frontend::Kind::LoadBalancer,
+        FrontendKind::External => frontend::Kind::External,
+        FrontendKind::HostPort => frontend::Kind::HostPort,
     }
 }

@@ -51,6 +51,16 @@ pub(super) fn address(text: &str) -> Result<IpAddr, AddressError> {
     Ok(address)
 }
 
+/// Reads the address that a node has a port at: the unspecified one stands for all of a family, and
+/// 127.0.0.1 for all loopback addresses, which are one to a node's own processes.
+pub(super) fn own_address(text: &str) -> Result<IpAddr, AddressError> {
+    match parse(text) {
+        Some(IpAddr::V4(it)) if it.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
+        Some(own) if own.is_unspecified() || own.is_loopback() => Ok(own),
+        _ => address(text),
+    }
+}
+
 /// Reads a CIDR block. Older clusters hold blocks with host bits set: these mean nothing.
 pub(super) fn prefix(text: &str) -> Result<Prefix, AddressError> {
     let not_a_block = || AddressError::NotABlock(text.to_owned());

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Effect, ObjectKey, ObjectKind, Problem,
-    claims::{Claims, Taken},
+    claims::{Claims, Socket, Taken, sockets},
     names::bounded,
     problem::note,
     services::{Service, ServicePort},
@@ -30,6 +30,8 @@ pub(super) struct Balancing {
     /// What each service became when it was last looked at.
     rendered: BTreeMap<Name, Vec<Key>>,
     touched: BTreeSet<Name>,
+    /// What services have, or had, since it was last asked for.
+    moved: BTreeSet<Socket>,
 }
 
 /// What a service becomes.
@@ -53,6 +55,7 @@ impl Balancing {
         }
         if let Some(old) = self.services.remove(name) {
             self.claims.withdraw(name, &old, &mut self.touched);
+            self.moved.extend(sockets(&old).map(|(_, socket)| socket));
         }
         if let Some(service) = service {
             self.claims.enter(name, &service, &mut self.touched);
@@ -96,6 +99,8 @@ impl Balancing {
         conflicts: &mut BTreeMap<ObjectKey, Vec<Problem>>,
     ) {
         for name in mem::take(&mut self.touched) {
+            let service = self.services.get(&name).into_iter();
+            self.moved.extend(service.flat_map(sockets).map(|(_, socket)| socket));
             let Balanced { resources: new, refused } = self.render(&name);
             for old in self.rendered.remove(&name).into_iter().flatten() {
                 resources.insert(old, None);
@@ -115,6 +120,16 @@ impl Balancing {
             let problems: Vec<Problem> = refused.into_iter().map(problem).collect();
             note(conflicts, object, problems);
         }
+    }
+
+    /// The service that has an address and port.
+    pub(super) fn holder_of(&self, socket: Socket) -> Option<&Name> {
+        self.claims.first(socket).map(|(_, name)| name)
+    }
+
+    /// The addresses and ports that may be another service's since this was last asked.
+    pub(super) fn take_moved(&mut self) -> BTreeSet<Socket> {
+        mem::take(&mut self.moved)
     }
 
     /// A service and a backend set for each port that has frontends.
@@ -143,6 +158,7 @@ impl Balancing {
                 health_check_port: service.health_check_port,
                 affinity: service.policies.affinity,
                 forwarding: service.policies.forwarding,
+                node: String::new(),
             }));
         }
         balanced

@@ -27,7 +27,8 @@ pub(super) struct Claims {
     external_ranges: Vec<Prefix>,
 }
 
-type Socket = (IpAddr, u16, Protocol);
+/// Address, port and protocol.
+pub(super) type Socket = (IpAddr, u16, Protocol);
 
 /// Why a service does not get a frontend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,15 +108,19 @@ impl Claims {
         if kind == FrontendKind::External {
             self.forbidden(address)?;
         }
-        let claims = self.sockets.get(&(address, port, protocol)).into_iter().flatten();
-        let mut valid = claims
-            .filter(|(kind, _)| *kind != FrontendKind::External || self.forbidden(address).is_ok());
-        match valid.next() {
+        match self.first((address, port, protocol)) {
             Some((first, holder)) if holder == name && *first == kind => Ok(()),
             Some((_, holder)) if holder == name => Err(Taken::ByItself),
             Some((_, holder)) => Err(Taken::ByService(holder.clone(), *frontend)),
             None => Ok(()),
         }
+    }
+
+    /// Who has an address and port, and as what.
+    pub(super) fn first(&self, socket: Socket) -> Option<&(FrontendKind, Name)> {
+        let (address, ..) = socket;
+        let mut claims = self.sockets.get(&socket).into_iter().flatten();
+        claims.find(|(kind, _)| *kind != FrontendKind::External || self.forbidden(address).is_ok())
     }
 
     fn forbidden(&self, address: IpAddr) -> Result<(), Taken> {
@@ -156,8 +161,8 @@ impl fmt::Display for Taken {
     }
 }
 
-/// What somebody else is asked to proxy is not asked of us.
-fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, Socket)> {
+/// What a service asks for. What somebody else is asked to proxy is not asked of us.
+pub(super) fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, Socket)> {
     let ports = service.ports.iter().filter(|_| service.ours);
     let wanted = ports.flat_map(|port| wanted(service, port));
     wanted.map(|(_, it)| (it.kind, (it.address, it.port, it.protocol)))

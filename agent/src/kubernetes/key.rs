@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{ObjectError, names::bounded, pods::workload_name};
-use crate::model::{Key, Kind};
+use crate::model::{Key, Kind, Protocol};
 
 /// The kinds that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,8 +85,13 @@ impl ObjectKey {
     }
 }
 
+/// The name of the service that leads from ports of a node to a port of a pod.
+pub(super) fn host_port_name(pod: &ObjectKey, protocol: Protocol, port: u16) -> String {
+    bounded(format!("{HOST_PORT}{}:{port}/{protocol}", workload_name(pod)))
+}
+
 /// The key without what tells the parts of a policy, or the ports of a service, apart. A backend
-/// set is part of its service.
+/// set is part of its service, and a host port of its pod.
 pub fn whole(key: &Key) -> Key {
     let (kind, name) = match key.kind {
         Kind::Policy => match key.name.rsplit_once('#') {
@@ -94,7 +99,12 @@ pub fn whole(key: &Key) -> Key {
             _ => (Kind::Policy, key.name.as_str()),
         },
         Kind::Service | Kind::BackendSet => {
-            (Kind::Service, key.name.rsplit_once(':').map_or(key.name.as_str(), |(name, _)| name))
+            let name = key.name.rsplit_once(':').map_or(key.name.as_str(), |(name, _)| name);
+            // A namespace may be called the same.
+            match name.strip_prefix(HOST_PORT).filter(|pod| pod.contains('/')) {
+                Some(pod) => (Kind::Workload, pod),
+                None => (Kind::Service, name),
+            }
         }
         kind => (kind, key.name.as_str()),
     };
@@ -160,5 +170,7 @@ fn text(value: Option<&Value>, field: &str) -> Result<String, ObjectError> {
     }
 }
 
+/// What names of host ports begin with.
+const HOST_PORT: &str = "hostport/";
 /// Where `kubectl` puts what names no namespace.
 const DEFAULT_NAMESPACE: &str = "default";

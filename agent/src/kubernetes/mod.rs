@@ -23,6 +23,7 @@ mod cluster_policy;
 mod cluster_rules;
 mod draft;
 mod holders;
+mod host_ports;
 mod key;
 mod named_ports;
 mod names;

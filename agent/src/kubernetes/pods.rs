@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use k8s_openapi::{
-    api::core::v1::{self, Container},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::Time};
 
 use super::{
     ObjectKey,
     address::{self, Block},
-    named_ports::ContainerPort,
+    host_ports::HostPort,
+    named_ports::{ContainerPort, PortNumber},
     names::bounded,
     problem::Findings,
     selector::Labels,
@@ -21,12 +19,12 @@ use crate::model::{Prefix, Protocol, Workload};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodObject {
     pub(super) key: ObjectKey,
-    /// `None` when no policy concerns it: it shares the node's addresses, has none, or is done.
+    /// `None` when nothing concerns it: it shares the node's addresses, has none, or is done.
     pub(super) pod: Option<Pod>,
     pub(super) findings: Findings,
 }
 
-/// What policies know of a pod.
+/// What policies and host ports know of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
     /// Empty before it is scheduled.
@@ -35,6 +33,7 @@ pub(super) struct Pod {
     pub labels: Labels,
     pub addresses: BTreeSet<IpAddr>,
     pub ports: BTreeSet<ContainerPort>,
+    pub host_ports: Vec<HostPort>,
 }
 
 impl PodObject {
@@ -54,12 +53,14 @@ impl Pod {
             return None;
         }
         let addresses = addresses(&status, findings);
+        let (ports, host_ports) = ports(&spec, findings);
         let pod = Self {
             node: spec.node_name.clone().unwrap_or_default(),
             created: pod.metadata.creation_timestamp,
             labels: pod.metadata.labels.unwrap_or_default(),
             addresses,
-            ports: named_ports(&spec, findings),
+            ports,
+            host_ports,
         };
         (!pod.addresses.is_empty()).then_some(pod)
     }
@@ -110,46 +111,94 @@ fn addresses(status: &v1::PodStatus, findings: &mut Findings) -> BTreeSet<IpAddr
     addresses
 }
 
+/// Ports with names, and ports of the node.
+///
 /// Of the containers that run as long as the pod does: sidecars are init containers that are
 /// always restarted (KEP-753); other init containers are gone before anyone connects. Named
 /// ports are looked up the same way for services (`FindPort` in Kubernetes' `pkg/api/v1/pod`).
-fn named_ports(spec: &v1::PodSpec, findings: &mut Findings) -> BTreeSet<ContainerPort> {
-    let mut ports = BTreeSet::new();
-    for (index, container) in spec.containers.iter().enumerate() {
-        ports_of(container, &format!("spec.containers[{index}]"), &mut ports, findings);
-    }
-    for (index, container) in spec.init_containers.iter().flatten().enumerate() {
-        if container.restart_policy.as_deref() == Some("Always") {
-            ports_of(container, &format!("spec.initContainers[{index}]"), &mut ports, findings);
-        }
-    }
-    ports
-}
-
-fn ports_of(
-    container: &Container,
-    path: &str,
-    ports: &mut BTreeSet<ContainerPort>,
-    findings: &mut Findings,
-) {
-    for (index, port) in container.ports.iter().flatten().enumerate() {
-        let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else { continue };
-        let path = format!("{path}.ports[{index}]");
-        let protocol = match protocol(port.protocol.as_deref()) {
-            Ok(protocol) => protocol,
-            Err(reason) => {
-                findings.ignore(format!("{path}.protocol"), reason);
+fn ports(spec: &v1::PodSpec, findings: &mut Findings) -> (BTreeSet<ContainerPort>, Vec<HostPort>) {
+    let (mut named, mut of_node) = (BTreeSet::new(), Vec::new());
+    let containers = numbered("spec.containers", &spec.containers);
+    let init = numbered("spec.initContainers", spec.init_containers.as_deref().unwrap_or_default());
+    let sidecars = init.filter(|(_, it)| it.restart_policy.as_deref() == Some("Always"));
+    for (path, container) in containers.chain(sidecars) {
+        for (path, port) in
+            numbered(&format!("{path}.ports"), container.ports.as_deref().unwrap_or_default())
+        {
+            let name = port.name.as_deref().filter(|name| !name.is_empty());
+            let host_port = port.host_port.filter(|port| *port != 0);
+            if name.is_none() && host_port.is_none() {
                 continue;
             }
-        };
-        match u16::try_from(port.container_port) {
-            Ok(number) if number > 0 => {
-                ports.insert(ContainerPort { name: name.to_owned(), number: (protocol, number) });
+            let Some((protocol, number)) = port_number(&path, port, findings) else { continue };
+            if let Some(name) = name {
+                let name = name.to_owned();
+                named.insert(ContainerPort { name, number: (protocol, number) });
             }
-            _ => findings.ignore(
-                format!("{path}.containerPort"),
-                format!("port {} is outside 1-65535", port.container_port),
-            ),
+            if let Some(host_port) = host_port {
+                let found = self::host_port(&path, host_port, port, findings);
+                of_node.extend(found.map(|(address, host_port)| HostPort {
+                    field: format!("{path}.hostPort"),
+                    address,
+                    number: (protocol, host_port),
+                    container_port: number,
+                }));
+            }
+        }
+    }
+    (named, of_node)
+}
+
+/// Items of a list, each with its path.
+fn numbered<'i, T>(path: &str, items: &'i [T]) -> impl Iterator<Item = (String, &'i T)> {
+    let items = items.iter().enumerate();
+    items.map(move |(index, item)| (format!("{path}[{index}]"), item))
+}
+
+fn port_number(
+    path: &str,
+    port: &v1::ContainerPort,
+    findings: &mut Findings,
+) -> Option<PortNumber> {
+    match protocol(port.protocol.as_deref()) {
+        Ok(protocol) => {
+            let field = format!("{path}.containerPort");
+            number(field, port.container_port, findings).map(|number| (protocol, number))
+        }
+        Err(reason) => {
+            findings.ignore(format!("{path}.protocol"), reason);
+            None
+        }
+    }
+}
+
+/// Where the node has a port, as [`HostPort`] says it.
+fn host_port(
+    path: &str,
+    host_port: i32,
+    port: &v1::ContainerPort,
+    findings: &mut Findings,
+) -> Option<(Option<IpAddr>, u16)> {
+    let host_port = number(format!("{path}.hostPort"), host_port, findings)?;
+    let Some(text) = port.host_ip.as_deref().filter(|text| !text.is_empty()) else {
+        return Some((None, host_port));
+    };
+    let address = match address::own_address(text) {
+        Ok(address) => address,
+        Err(error) => {
+            findings.ignore(format!("{path}.hostIP"), error);
+            return None;
+        }
+    };
+    Some((Some(address), host_port))
+}
+
+fn number(field: String, port: i32, findings: &mut Findings) -> Option<u16> {
+    match u16::try_from(port) {
+        Ok(number) if number > 0 => Some(number),
+        _ => {
+            findings.ignore(field, format!("port {port} is outside 1-65535"));
+            None
         }
     }
 }

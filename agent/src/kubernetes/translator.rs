@@ -7,6 +7,7 @@ use super::{
     balancing::Balancing,
     cluster::Cluster,
     draft::Draft,
+    host_ports::HostPorts,
     pods::Pod,
     policy_object::Form,
     pool::{PoolId, SetRef},
@@ -54,6 +55,7 @@ pub struct Translator {
     uses: BTreeMap<SetRef, usize>,
     given: BTreeMap<Key, Resource>,
     balancing: Balancing,
+    host_ports: HostPorts,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
     /// Of pods and services, the addresses that are another one's.
     conflicts: BTreeMap<ObjectKey, Vec<Problem>>,
@@ -90,7 +92,7 @@ impl Translator {
 
     /// Everything that is wrong now.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let all = [&self.problems, &self.conflicts];
+        let all = [&self.problems, &self.conflicts, self.host_ports.problems()];
         all.into_iter().flat_map(BTreeMap::values).flatten()
     }
 
@@ -219,15 +221,18 @@ impl Translator {
         }
         for key in &batch.own {
             self.note_lost_addresses(key);
+            self.note_host_ports(key);
             let (key, resource) = self.own(key);
             now.insert(key, resource);
         }
         self.balancing.settle(&mut now, &mut self.conflicts);
+        self.host_ports.touch_sockets(self.balancing.take_moved());
+        self.host_ports.settle(&self.balancing, &self.cluster, &mut now);
         for (key, resource) in now {
             self.give(key, resource, &mut outcome);
         }
         for key in &batch.upserted {
-            let problems = [&self.problems, &self.conflicts];
+            let problems = [&self.problems, &self.conflicts, self.host_ports.problems()];
             let problems = problems.into_iter().filter_map(|it| it.get(key));
             outcome.problems.extend(problems.flatten().cloned());
         }
@@ -300,6 +305,15 @@ impl Translator {
             }
         }
         note(&mut self.conflicts, key.clone(), lost);
+    }
+
+    fn note_host_ports(&mut self, key: &ObjectKey) {
+        if key.kind == ObjectKind::Node {
+            return self.host_ports.touch_node(&key.name);
+        }
+        let pod = self.cluster.pod(&key.namespace, &key.name);
+        let has = |address| self.cluster.holder(address).as_ref() == Some(key);
+        self.host_ports.set_pod(key, pod, has);
     }
 
     /// The resource that a node or pod is itself.

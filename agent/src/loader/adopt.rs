@@ -35,7 +35,8 @@ pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Res
     maps.configure(&Control {
         masquerade: config.masquerade_ports.range(),
         midstream: config.midstream.word(),
-        ..Control::default()
+        handshake_sample: config.handshake_sample,
+        ..maps.control()
     });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use abi::{affinity::AFFINITY_ENTRIES, table::Table};
 use serde::Deserialize;
 
-use super::{error::LoadError, port_range::Ports};
+use super::{cgroup, error::LoadError, port_range::Ports};
 
 /// Where the maps are, how large, and which links are uplinks. Sizes count from the moment at
 /// which the maps are made; other sizes need a teardown.
@@ -17,8 +17,8 @@ pub struct KernelConfig {
     /// Interfaces that lead out of the node. One that is absent is attached when it appears.
     pub uplinks: Vec<String>,
     /// The cgroup (v2) whose processes reach services if they are in the agent's network
-    /// namespace; empty for none.
-    pub cgroup: PathBuf,
+    /// namespace; empty for none. Unset, the root of the hierarchy, wherever it is mounted.
+    pub cgroup: Option<PathBuf>,
     /// Generic XDP, for drivers without native support: correct, but slow.
     pub xdp_generic: bool,
     /// clsact filters also where the kernel has tcx links.
@@ -35,6 +35,9 @@ pub struct KernelConfig {
     /// Where services have node ports.
     pub node_ports: Ports,
     pub midstream: Midstream,
+    /// Of so many new TCP connections of services, the handshake of one is timed; a power of two,
+    /// or 0 for none.
+    pub handshake_sample: u32,
     pub tables: TableSizes,
 }
 
@@ -66,7 +69,7 @@ impl Default for KernelConfig {
         Self {
             bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
             uplinks: Vec::new(),
-            cgroup: PathBuf::from("/sys/fs/cgroup"),
+            cgroup: None,
             xdp_generic: false,
             clsact: false,
             log: false,
@@ -76,6 +79,7 @@ impl Default for KernelConfig {
             masquerade_ports: Ports::new(61_000, 65_535),
             node_ports: Ports::new(30_000, 32_767),
             midstream: Midstream::default(),
+            handshake_sample: 16,
             tables: TableSizes::default(),
         }
     }
@@ -151,6 +155,10 @@ impl KernelConfig {
                 return Err(LoadError::NotPowerOfTwo { field, value: buckets });
             }
         }
+        let sample = self.handshake_sample;
+        if sample != 0 && !sample.is_power_of_two() {
+            return Err(LoadError::NotPowerOfTwo { field: "handshake_sample", value: sample });
+        }
         self.masquerade_ports.check_apart("node_ports", self.node_ports)?;
         self.masquerade_ports.check_apart("net.ipv4.ip_local_port_range", Ports::of_sockets()?)
     }
@@ -163,6 +171,11 @@ impl KernelConfig {
     /// Where the tail-call maps of each set of programs are pinned.
     pub fn sets(&self) -> PathBuf {
         self.bpffs.join("sets")
+    }
+
+    /// The cgroup that is meant; empty for none.
+    pub(super) fn cgroup(&self) -> Result<PathBuf, LoadError> {
+        self.cgroup.clone().map_or_else(cgroup::root, Ok)
     }
 
     pub(super) fn links(&self) -> PathBuf {

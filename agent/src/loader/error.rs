@@ -50,6 +50,8 @@ pub enum LoadError {
          mounted, or empty: the node's own processes then reach no services"
     )]
     Cgroup { path: PathBuf, source: io::Error },
+    #[error("cannot read where file systems are mounted: {source}")]
+    Mounts { source: io::Error },
     #[error("cannot tell this network namespace: {0}")]
     NetnsCookie(io::Error),
     #[error("cannot detach {path}: {source}")]

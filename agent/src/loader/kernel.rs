@@ -69,7 +69,7 @@ impl Kernel {
             attacher,
             log,
             uplinks: config.uplinks.clone(),
-            cgroup: config.cgroup.clone(),
+            cgroup: config.cgroup()?,
             wanted: Wanted::of(&held),
             unlocated: BTreeSet::new(),
             ports,
@@ -77,6 +77,7 @@ impl Kernel {
             flows: Arc::clone(&flows),
             jiffies: Arc::clone(&jiffies),
             control: KernelMaps::control_record(&maps)?,
+            peers: KernelMaps::peers(&maps)?,
             attached: Arc::clone(&attached),
         })?;
         let tables = KernelTables::new(

@@ -14,6 +14,7 @@
 
 mod adopt;
 mod attach;
+mod cgroup;
 mod config;
 mod error;
 mod generator;

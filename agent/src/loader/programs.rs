@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use abi::tail::{TC_MAP, XDP_MAP};
+use abi::tail::{TC_MAP, TC_PROGRAMS, XDP_MAP, XDP_PROGRAMS};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapError, ProgramArray},
@@ -14,20 +14,6 @@ use aya::{
 
 use super::{config::KernelConfig, error::LoadError, layout, object, socket};
 use crate::maps::GracePeriod;
-
-/// The programs that others continue in: program, tail-call map, slot.
-const TAIL_CALLS: &[(&str, &str, u32)] = &[
-    ("uplink_ingress_miss4", XDP_MAP, 0),
-    ("uplink_ingress_miss6", XDP_MAP, 1),
-    ("workload_ingress_miss4", TC_MAP, 0),
-    ("workload_ingress_miss6", TC_MAP, 1),
-    ("workload_egress_miss4", TC_MAP, 2),
-    ("workload_egress_miss6", TC_MAP, 3),
-    ("uplink_egress_miss4", TC_MAP, 4),
-    ("uplink_egress_miss6", TC_MAP, 5),
-    ("uplink_handover_miss4", TC_MAP, 6),
-    ("uplink_handover_miss6", TC_MAP, 7),
-];
 
 /// Programs with their own tail-call maps, which are pinned so that the kernel does not empty
 /// them when the agent ends.
@@ -118,10 +104,12 @@ fn load(config: &KernelConfig, set: &Path) -> Result<Ebpf, LoadError> {
             source: Box::new(source),
         })?;
     }
-    for (program, map, slot) in TAIL_CALLS {
-        let fd = program_fd(&ebpf, program)?;
-        set_tail_call(&mut ebpf, map, *slot, &fd)
-            .map_err(|source| LoadError::TailCall { map, source: Box::new(source) })?;
+    for (map, programs) in [(XDP_MAP, &XDP_PROGRAMS[..]), (TC_MAP, &TC_PROGRAMS)] {
+        for (slot, program) in (0..).zip(programs) {
+            let fd = program_fd(&ebpf, program)?;
+            set_tail_call(&mut ebpf, map, slot, &fd)
+                .map_err(|source| LoadError::TailCall { map, source: Box::new(source) })?;
+        }
     }
     Ok(ebpf)
 }

@@ -145,6 +145,8 @@ impl Follower for Nobody {
     fn prepare(&self, _: &Image) {}
 
     fn follow(&self, _: &Image) {}
+
+    fn look_again(&self) {}
 }
 
 /// The directory of the pins, while they are needed.

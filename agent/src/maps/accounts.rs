@@ -32,6 +32,8 @@ struct Seen {
     tag: u64,
     packets: u64,
     bytes: u64,
+    /// Its handshake was counted.
+    timed: bool,
 }
 
 impl Accounts {
@@ -64,19 +66,23 @@ fn pass(
 ) -> HashMap<usize, Seen> {
     let mut seen = HashMap::new();
     for (index, tag, flow) in entries {
-        let Flow { packets, bytes, .. } = flow;
+        let Flow { packets, bytes, handshake, .. } = flow;
         if let Some(before) = &before {
             // Counts that went back are those of another entry.
             let base = before.get(&index).filter(|it| it.tag == tag && it.packets <= packets);
             let (old_packets, old_bytes) = base.map_or((0, 0), |it| (it.packets, it.bytes));
-            if packets > old_packets {
+            let time = handshake.filter(|_| base.is_none_or(|it| !it.timed));
+            if packets > old_packets || time.is_some() {
                 let bytes = bytes.saturating_sub(old_bytes);
                 let (conversation, reply) = conversation(&flow);
                 let counts = carried.entry(conversation).or_default();
                 counts.add(reply, packets - old_packets, bytes);
+                if let Some(time) = time {
+                    counts.handshakes.record(time);
+                }
             }
         }
-        seen.insert(index, Seen { tag, packets, bytes });
+        seen.insert(index, Seen { tag, packets, bytes, timed: handshake.is_some() });
     }
     seen
 }
@@ -114,6 +120,7 @@ mod tests {
             idle: Duration::ZERO,
             packets,
             bytes,
+            handshake: reply.then_some(Duration::from_micros(packets)),
         }
     }
 
@@ -122,23 +129,32 @@ mod tests {
         let (old, new) = (0x10, 0x20);
         let (to, back) = (|packets| flow(false, packets, 100 * packets), |it| flow(true, it, it));
         let mut seen = None;
-        // What there is at each pass, and what was carried since the one before, there and back.
+        // What there is at each pass, and what was carried since the one before, there and back,
+        // with the time of the connections that were answered since.
         let passes = [
-            ("what an earlier agent saw", vec![(7, old, to(50)), (8, old, back(40))], (0, 0, 0, 0)),
-            ("more of the same", vec![(7, old, to(53)), (8, old, back(41))], (3, 300, 1, 1)),
-            ("nothing more", vec![(7, old, to(53)), (8, old, back(41))], (0, 0, 0, 0)),
-            ("a new one in the same place", vec![(7, new, to(60))], (60, 6000, 0, 0)),
-            ("one whose tag came again", vec![(7, new, to(2))], (2, 200, 0, 0)),
-            ("none", vec![], (0, 0, 0, 0)),
-            ("and a new one", vec![(9, old, back(5))], (0, 0, 5, 5)),
+            (
+                "what an earlier agent saw",
+                vec![(7, old, to(50)), (8, old, back(40))],
+                (0, 0, 0, 0),
+                None,
+            ),
+            ("more of the same", vec![(7, old, to(53)), (8, old, back(41))], (3, 300, 1, 1), None),
+            ("nothing more", vec![(7, old, to(53)), (8, old, back(41))], (0, 0, 0, 0), None),
+            ("a new one in the same place", vec![(7, new, to(60))], (60, 6000, 0, 0), None),
+            ("one whose tag came again", vec![(7, new, to(2))], (2, 200, 0, 0), None),
+            ("none", vec![], (0, 0, 0, 0), None),
+            ("and a new one", vec![(9, old, back(5))], (0, 0, 5, 5), Some(5)),
+            ("more of it", vec![(9, old, back(6))], (0, 0, 1, 1), None),
+            ("another in its place", vec![(9, new, back(7))], (0, 0, 7, 7), Some(7)),
         ];
-        for (what, entries, expected) in passes {
+        for (what, entries, expected, time) in passes {
             let mut carried = HashMap::new();
             seen = Some(pass(seen, entries.into_iter(), &mut carried));
-            let counts: Vec<Counts> = carried.values().copied().collect();
-            let all = counts.first().copied().unwrap_or_default();
-            let Counts { packets, bytes, reply_packets, reply_bytes } = all;
+            let all = carried.values().next().cloned().unwrap_or_default();
+            let Counts { packets, bytes, reply_packets, reply_bytes, handshakes } = all;
             assert_eq!((packets, bytes, reply_packets, reply_bytes), expected, "{what}");
+            assert_eq!(handshakes.mean(), time.map(Duration::from_micros), "{what}");
+            assert_eq!(handshakes.count(), time.map_or(0, |_| 1), "{what}");
             let (client, backend) = ("10.0.0.1".parse().unwrap(), "10.0.0.2:8080".parse().unwrap());
             let only = Conversation { service: 3, client, backend };
             assert!(carried.keys().all(|it| *it == only), "{what}: {carried:?}");

@@ -12,7 +12,9 @@ use std::{
 
 use abi::{
     control::Timeouts,
-    flow::{FLOWS4_MAP, FLOWS6_MAP, STATS4_MAP, STATS6_MAP, WAYS, WORDS4, WORDS6, kind, tag},
+    flow::{
+        FLOWS4_MAP, FLOWS6_MAP, Packets, STATS4_MAP, STATS6_MAP, WAYS, WORDS4, WORDS6, kind, tag,
+    },
 };
 use datapath::{
     flow::{
@@ -147,7 +149,8 @@ impl FlowTable {
         // A bucket's statistics are packets and bytes of each way.
         let traffic = 2 * index;
         debug_assert!(traffic / (2 * WAYS) == index / WAYS);
-        let (packets, bytes) = (self.stats.load(traffic), self.stats.load(traffic + 1));
+        let packets = Packets(self.stats.load(traffic));
+        let bytes = self.stats.load(traffic + 1);
         let flow = entry.flow(now, duration, packets, bytes);
         (entry.tag() == tag).then_some(flow)
     }
@@ -201,7 +204,13 @@ impl Entry<'_> {
         tag.compare_exchange(observed, freed(observed), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn flow(&self, now: u32, duration: impl Fn(u32) -> Duration, packets: u64, bytes: u64) -> Flow {
+    fn flow(
+        &self,
+        now: u32,
+        duration: impl Fn(u32) -> Duration,
+        packets: Packets,
+        bytes: u64,
+    ) -> Flow {
         let pair = self.family.pair();
         let (source, destination) = self.addresses(1);
         let [s0, s1, d0, d1, protocol, ..] = self.word(1 + pair).to_ne_bytes();
@@ -219,8 +228,9 @@ impl Entry<'_> {
             service: target.service,
             backend: target.backend,
             idle: duration(idle(self.looks().seen, now)),
-            packets,
+            packets: packets.count(),
             bytes,
+            handshake: packets.handshake().map(|it| Duration::from_micros(it.into())),
         }
     }
 
@@ -314,7 +324,7 @@ mod tests {
         let flow = Entry { words: &words, family: Family::V6 }.flow(
             50,
             |ticks| Duration::from_secs(ticks.into()),
-            11,
+            Packets(Packets::answered(250).0 + 11),
             12,
         );
         assert_eq!(flow.source, "[101:101:101:101:202:202:202:202]:80".parse().unwrap());
@@ -323,6 +333,7 @@ mod tests {
         assert_eq!(flow.translated_destination.port(), 512);
         assert_eq!((flow.protocol, flow.backend, flow.service, flow.reply), (17, 7, 8, true));
         assert_eq!((flow.idle, flow.packets, flow.bytes), (Duration::from_secs(10), 11, 12));
+        assert_eq!(flow.handshake, Some(Duration::from_micros(250)));
     }
 
     fn entry(family: Family, tag: u64, protocol: u8, looks: Looks) -> Vec<AtomicU64> {

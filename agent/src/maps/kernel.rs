@@ -19,6 +19,7 @@ use super::{
     keyed::{Entries, Keyed},
     mapping::Mapping,
     next_hops::NextHops,
+    peers::Peers,
     ports::Ports,
 };
 
@@ -73,6 +74,18 @@ impl KernelMaps {
         Ok(Ports::new(mapping(directory, Ports::NAME)?))
     }
 
+    pub fn peers(directory: &Path) -> Result<Peers, MapError> {
+        let table = |table: Table| mapping(directory, table.map_name());
+        Ok(Peers {
+            known: open(directory, Peers::NAME)?,
+            frontends: open(directory, Keyed::Frontends.map_name())?,
+            services: table(Table::Services)?,
+            slots: table(Table::Slots)?,
+            backends: table(Table::Backends)?,
+            control: Self::control_record(directory)?,
+        })
+    }
+
     /// Any other pinned array whose values are whole words.
     pub fn array(directory: &Path, name: &'static str) -> Result<Mapping, MapError> {
         mapping(directory, name)
@@ -87,10 +100,11 @@ impl KernelMaps {
         }
     }
 
-    /// Writes what the configuration says of [`Control::masquerade`] and [`Control::midstream`].
+    /// Writes what the configuration says: [`Control::masquerade`], [`Control::midstream`] and
+    /// [`Control::handshake_sample`]. The rest of their words is as it was.
     pub fn configure(&self, control: &Control) {
         let first = offset_of!(Control, masquerade) / size_of::<u64>();
-        self.control.write(control, first, 1);
+        self.control.write(control, first, 2);
     }
 
     fn handle(&self, keyed: Keyed) -> &MapHandle {
@@ -190,7 +204,7 @@ impl Backing for KernelMaps {
 }
 
 /// The word of the map that holds a word of a side.
-const fn place(side: u32, word: usize) -> usize {
+pub(super) const fn place(side: u32, word: usize) -> usize {
     let block = (word / BLOCK_WORDS) as u32;
     element(block, side) as usize * BLOCK_WORDS + word % BLOCK_WORDS
 }

@@ -19,6 +19,7 @@ mod keyed;
 mod mapping;
 mod memory;
 mod next_hops;
+mod peers;
 mod ports;
 mod tables;
 
@@ -35,5 +36,6 @@ pub use keyed::{Entries, Keyed};
 pub use mapping::Mapping;
 pub use memory::MemoryTables;
 pub use next_hops::NextHops;
+pub use peers::{Connected, Peers};
 pub use ports::Ports;
 pub use tables::{Follower, KernelTables};

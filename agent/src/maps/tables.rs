@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use abi::{control::Control, table::Table};
+use abi::{control::Control, record::Endpoint, table::Table};
 
 use super::{
     backing::Backing, commit::Tables, counters::Counters, flows::FlowTables, jiffies::Jiffies,
@@ -29,6 +29,8 @@ pub struct KernelTables {
     jiffies: Arc<Jiffies>,
     follower: Box<dyn Follower>,
     attached: Arc<Mutex<Vec<Attachment>>>,
+    /// Of the services, in the image that was committed last.
+    epoch: Option<u32>,
 }
 
 /// Keeps ports and next hops as the last image wants them.
@@ -40,6 +42,10 @@ pub trait Follower: Send {
 
     /// Comes after a commit that worked: ports that `image` lacks may be detached now.
     fn follow(&self, image: &Image);
+
+    /// Comes after a commit that live flows are to be judged again for: some backend may not serve
+    /// any more.
+    fn look_again(&self);
 }
 
 impl KernelTables {
@@ -52,7 +58,7 @@ impl KernelTables {
         follower: Box<dyn Follower>,
         attached: Arc<Mutex<Vec<Attachment>>>,
     ) -> Self {
-        Self { tables, next_hops, flows, counters, jiffies, follower, attached }
+        Self { tables, next_hops, flows, counters, jiffies, follower, attached, epoch: None }
     }
 
     /// The control record as packets see it.
@@ -76,6 +82,10 @@ impl Dataplane for KernelTables {
         let visible = self.tables.commit(compiled, stamp)?;
         if concerned {
             self.follower.follow(image);
+        }
+        let Endpoint { epoch, .. } = image.record(Table::Endpoints, 0);
+        if self.epoch.replace(epoch) != Some(epoch) {
+            self.follower.look_again();
         }
         Ok(visible)
     }

@@ -12,7 +12,8 @@ use super::{Node, Prefix, Protocol};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frontend {
     pub kind: FrontendKind,
-    /// Of a node port the unspecified address of its family: every node answers at its own.
+    /// Of a node port the unspecified address of its family: every node answers at its own. Of a
+    /// host port the same, for all addresses of its node, or one of them, or the loopback address.
     pub address: IpAddr,
     pub port: u16,
     pub protocol: Protocol,
@@ -30,6 +31,8 @@ pub enum FrontendKind {
     LoadBalancer,
     /// An address that somebody else leads to the nodes.
     External,
+    /// A port of one node, the service's.
+    HostPort,
 }
 
 impl FrontendKind {
@@ -145,9 +148,16 @@ pub struct Service {
     pub affinity: Option<Affinity>,
     /// For all frontends but those of the cluster.
     pub forwarding: Forwarding,
+    /// The node that has the host ports, by name; empty where there are none.
+    pub node: String,
 }
 
 impl Service {
+    /// Whether clients find a frontend on a node, or by way of it.
+    pub fn is_on(&self, node: &str, frontend: &Frontend) -> bool {
+        frontend.kind != FrontendKind::HostPort || self.node == node
+    }
+
     /// A service that prefers no backend, is open to everybody and asks for nothing more.
     pub fn new(name: String, frontends: Vec<Frontend>, backend_set: String) -> Self {
         Self {
@@ -161,6 +171,7 @@ impl Service {
             health_check_port: None,
             affinity: None,
             forwarding: Forwarding::default(),
+            node: String::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::{Command, Wanted, WatcherParts, view};
+use super::{Command, Wanted, WatcherParts, stale_sockets::StaleSockets, view};
 use crate::loader::{LOG_INTERVAL, LoadError, Role};
 
 /// Runs until the last sender of commands is gone.
@@ -54,6 +54,7 @@ async fn follow(
     if started.send(first).is_err() || failed {
         return;
     }
+    let mut sockets = parts.stale_sockets();
     let mut ageing = time::interval(AGEING);
     ageing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut logs = time::interval(LOG_INTERVAL);
@@ -66,6 +67,11 @@ async fn follow(
                     let both = parts.wanted.with(&wanted);
                     parts.try_in_step(&handle, &both, false).await;
                     let _ = done.send(());
+                }
+                Some(Command::LookAgain) => {
+                    if let Some(sockets) = &mut sockets {
+                        sockets.end(&parts.peers);
+                    }
                 }
                 Some(Command::Follow(wanted)) => {
                     parts.wanted = wanted.clone();
@@ -93,6 +99,15 @@ async fn follow(
 }
 
 impl WatcherParts {
+    /// Where services are reached at sockets.
+    fn stale_sockets(&self) -> Option<StaleSockets> {
+        if self.cgroup.as_os_str().is_empty() {
+            return None;
+        }
+        let sockets = StaleSockets::new();
+        sockets.inspect_err(|error| tracing::error!(%error, "sock_diag is not there")).ok()
+    }
+
     async fn try_in_step(&mut self, handle: &Handle, wanted: &Wanted, detach: bool) {
         if let Err(error) = self.bring_in_step(handle, wanted, detach).await {
             tracing::error!(%error, "links, ports and next hops are not all as they should be");

@@ -1,5 +1,5 @@
 //! Follows the kernel's links, neighbours and routes: attaches programs where they belong, and
-//! keeps ports and next hops current.
+//! keeps ports and next hops current; ends sockets whose backend is gone.
 //!
 //! One thread owns all of it. Whatever happens (a link, neighbour or route changed, a commit is
 //! due), it looks at the kernel afresh and brings everything in step: there is no state to get
@@ -9,6 +9,8 @@
 //! (a `/32` or `/128` without a gateway, as network plugins make them for a port of its own).
 
 mod follow;
+mod sock_diag;
+mod stale_sockets;
 mod view;
 
 use std::{
@@ -26,7 +28,7 @@ use crate::{
     dataplane::Attachment,
     image::{Image, Port},
     loader::{Attacher, LoadError, ProgramLog},
-    maps::{ControlRecord, FlowTables, Follower, Jiffies, NextHops, Ports},
+    maps::{ControlRecord, FlowTables, Follower, Jiffies, NextHops, Peers, Ports},
 };
 
 /// What an image wants of the kernel outside the tables.
@@ -67,6 +69,7 @@ pub struct WatcherParts {
     pub flows: Arc<FlowTables>,
     pub jiffies: Arc<Jiffies>,
     pub control: ControlRecord,
+    pub peers: Peers,
     /// Where the datapath reads what is attached.
     pub attached: Arc<Mutex<Vec<Attachment>>>,
 }
@@ -83,6 +86,8 @@ enum Command {
     Prepare(Wanted, mpsc::Sender<()>),
     /// Only this is wanted now.
     Follow(Wanted),
+    /// Some backend may not serve any more.
+    LookAgain,
 }
 
 impl Watcher {
@@ -143,6 +148,10 @@ impl Follower for Messenger {
 
     fn follow(&self, image: &Image) {
         self.send(Command::Follow(Wanted::of(image)));
+    }
+
+    fn look_again(&self) {
+        self.send(Command::LookAgain);
     }
 }
 

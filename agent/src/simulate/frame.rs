@@ -11,19 +11,19 @@ impl Packet for Frame {
         self.0.len() as u32
     }
 
-    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
-        let bytes = self.0.get(offset as usize..)?.get(..size_of::<U>())?;
-        // SAFETY: the slice is as long as the integer, and any bytes are one.
-        Some(unsafe { bytes.as_ptr().cast::<U>().read_unaligned() })
+    fn load_array<U: Unit, const N: usize>(&self, offset: u32) -> Option<[U; N]> {
+        let bytes = self.0.get(offset as usize..)?.get(..size_of::<[U; N]>())?;
+        // SAFETY: the slice is as long as the integers, and any bytes are some.
+        Some(unsafe { bytes.as_ptr().cast::<[U; N]>().read_unaligned() })
     }
 
-    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+    fn store_array<U: Unit, const N: usize>(&mut self, offset: u32, values: [U; N]) -> bool {
         let bytes = self.0.get_mut(offset as usize..);
-        let Some(bytes) = bytes.and_then(|bytes| bytes.get_mut(..size_of::<U>())) else {
+        let Some(bytes) = bytes.and_then(|bytes| bytes.get_mut(..size_of::<[U; N]>())) else {
             return false;
         };
-        // SAFETY: the slice is as long as the integer.
-        unsafe { bytes.as_mut_ptr().cast::<U>().write_unaligned(value) };
+        // SAFETY: the slice is as long as the integers.
+        unsafe { bytes.as_mut_ptr().cast::<[U; N]>().write_unaligned(values) };
         true
     }
 

@@ -11,8 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::DropReason;
 use datapath::{
-    Address, Context, Ends, Family, Hook, Offer, Port, Shape, Tuple, V4, V6, Verdict, Work, fast,
-    slow,
+    Address, Context, Ends, Fast, Hook, Miss, Offer, Port, Shape, SlowPath, Tuple, V4, V6, Verdict,
+    Work, fast, first, slow,
 };
 
 pub use frame::Frame;
@@ -21,22 +21,41 @@ pub use tables::SimulatedTables;
 /// Sends a frame through a hook of the node with these tables. `interface` is the index of the
 /// interface that the hook is on; of a workload's port it is [`SimulatedTables::interface`].
 pub fn send(tables: &SimulatedTables, hook: Hook, interface: u32, frame: &mut Frame) -> Verdict {
-    fn decide<A: Address>(
-        tables: &SimulatedTables,
-        hook: Hook,
-        interface: u32,
-        frame: &mut Frame,
-    ) -> Verdict {
-        let mut work = Work::default();
-        match slow::<A, _, _>(hook, interface, frame, &mut work, tables) {
-            Verdict::Miss => slow::<A, _, _>(hook, interface, frame, &mut work, tables),
-            verdict => verdict,
+    let hook = At { tables, hook, interface };
+    match fast(hook.hook, interface, frame, tables) {
+        Fast::Done(verdict) => verdict,
+        Fast::Missed4(miss) => hook.leave::<V4>(frame, miss),
+        Fast::Missed6(miss) => hook.leave::<V6>(frame, miss),
+    }
+}
+
+/// A hook of the node.
+struct At<'t> {
+    tables: &'t SimulatedTables,
+    hook: Hook,
+    interface: u32,
+}
+
+impl At<'_> {
+    /// What the programs that go on say of a packet.
+    fn leave<A: Address>(&self, frame: &mut Frame, miss: Miss) -> Verdict {
+        let mut work = Work::<A>::default();
+        work.begin(miss);
+        let connections_begin = matches!(self.hook, Hook::UplinkIngress | Hook::WorkloadIngress);
+        if connections_begin && matches!(miss, Miss::New(_)) {
+            first(self.hook, self.interface, frame, &mut work, self.tables, self)
+        } else {
+            self.go_on(frame, &mut work)
         }
     }
-    match fast(hook, interface, frame, tables) {
-        (Verdict::Miss, Some(Family::V4)) => decide::<V4>(tables, hook, interface, frame),
-        (Verdict::Miss, Some(Family::V6)) => decide::<V6>(tables, hook, interface, frame),
-        (verdict, _) => verdict,
+}
+
+impl<A: Address> SlowPath<A, Frame> for &At<'_> {
+    fn go_on(&self, frame: &mut Frame, work: &mut Work<A>) -> Verdict {
+        match slow(self.hook, self.interface, frame, work, self.tables) {
+            Verdict::Miss => slow(self.hook, self.interface, frame, work, self.tables),
+            verdict => verdict,
+        }
     }
 }
 

@@ -74,6 +74,7 @@ impl SimulatedTables {
                 abi_version: abi::ABI_VERSION,
                 masquerade: PortRange { first: 61_000, count: 4536 },
                 jiffies_per_second: 100,
+                handshake_sample: 1,
                 ..Control::default()
             },
             blocks: Default::default(),
@@ -212,5 +213,9 @@ impl Tables for SimulatedTables {
 
     fn clock(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        self.clock() * (1_000_000_000 / u64::from(self.control.jiffies_per_second))
     }
 }

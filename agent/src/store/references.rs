@@ -8,7 +8,7 @@ use std::{
 
 use super::edit::Edit;
 use crate::{
-    model::{Frontend, Key, Kind, Policy, Protocol, Rule, Service, World},
+    model::{Frontend, FrontendKind, Key, Kind, Policy, Protocol, Rule, Service, World},
     refusal::Refusal,
 };
 
@@ -63,19 +63,24 @@ fn peer_names(rules: &[Rule]) -> impl Iterator<Item = (usize, usize, &String)> {
     })
 }
 
-/// Of two services with one frontend, the one at fault is the one that was just changed.
+/// Host ports of two nodes are apart. Of two services with one frontend, the one at fault is the one that was just changed.
 fn check_frontends<'a>(
     service: &'a Service,
-    frontends: &mut BTreeMap<(IpAddr, u16, Protocol), (&'a Service, usize)>,
+    frontends: &mut BTreeMap<Socket, Vec<(&'a Service, &'a Frontend, usize)>>,
     changed: &BTreeSet<Key>,
     refusals: &mut Vec<Refusal>,
 ) {
     for (index, frontend) in service.frontends.iter().enumerate() {
         let Frontend { address, port, protocol, .. } = *frontend;
         let socket = (address, port, protocol);
-        let Some((other, other_index)) = frontends.insert(socket, (service, index)) else {
-            continue;
+        let holders = frontends.entry(socket).or_default();
+        let apart = |(other, it, _): &(&Service, &Frontend, usize)| {
+            let host_ports = [it.kind, frontend.kind] == [FrontendKind::HostPort; 2];
+            host_ports && other.node != service.node
         };
+        let holder = holders.iter().find(|holder| !apart(holder)).copied();
+        holders.push((service, frontend, index));
+        let Some((other, _, other_index)) = holder else { continue };
         let (blamed, blamed_index, holder) = if changed.contains(&key(service)) {
             (service, index, other)
         } else {
@@ -86,6 +91,8 @@ fn check_frontends<'a>(
         refusals.push(Refusal::new(key(blamed), format!("frontends[{blamed_index}]"), reason));
     }
 }
+
+type Socket = (IpAddr, u16, Protocol);
 
 fn unknown(key: Key, field: impl Into<String>, kind: &str, name: &str) -> Refusal {
     Refusal::new(key, field, format!("there is no {kind} {name:?}"))

@@ -1,7 +1,10 @@
 //! What a resource must be by itself, beyond what its types ensure: names, limits, addresses
 //! that make sense, ports.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use super::Limits;
 use crate::{
@@ -114,6 +117,11 @@ impl Check<'_> {
         let ranges = &service.source_ranges;
         self.limit("source_ranges", ranges.len(), "prefixes_per_address_set", limit);
         self.prefixes("source_ranges", ranges);
+        if service.frontends.iter().any(|it| it.kind == FrontendKind::HostPort) {
+            self.name("node", &service.node);
+        } else if !service.node.is_empty() {
+            self.refuse("node", "is for services with host ports");
+        }
         let Topology::Keys(keys) = &service.topology else { return };
         for (index, key) in keys.iter().enumerate() {
             self.name(&format!("topology_keys[{index}]"), key);
@@ -127,10 +135,18 @@ impl Check<'_> {
 
     fn frontend(&mut self, path: &str, frontend: &Frontend) {
         let field = format!("{path}.address");
-        if frontend.kind != FrontendKind::NodePort {
-            self.address(&field, frontend.address);
-        } else if !frontend.address.is_unspecified() {
-            self.refuse(field, "of a node port is 0.0.0.0 or ::");
+        let at = frontend.address;
+        match frontend.kind {
+            FrontendKind::Cluster | FrontendKind::LoadBalancer | FrontendKind::External => {
+                self.address(&field, at);
+            }
+            FrontendKind::NodePort if !at.is_unspecified() => {
+                self.refuse(field, "of a node port is 0.0.0.0 or ::");
+            }
+            FrontendKind::HostPort if !at.is_unspecified() && !is_localhost(at) => {
+                self.address(&field, at);
+            }
+            FrontendKind::NodePort | FrontendKind::HostPort => {}
         }
         self.port(&format!("{path}.port"), frontend.port);
     }
@@ -179,6 +195,11 @@ impl Check<'_> {
     fn refuse(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.refusals.push(Refusal::new(self.key.clone(), field, reason));
     }
+}
+
+/// The address that stands for all loopback addresses at the node's sockets.
+fn is_localhost(address: IpAddr) -> bool {
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
 }
 
 /// Packets never carry these: what is meant is the IPv4 address.

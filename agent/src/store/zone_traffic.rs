@@ -65,7 +65,7 @@ impl Store {
             service: service.clone(),
             from: from.clone(),
             to: to.clone(),
-            counts: *counts,
+            counts: counts.clone(),
         });
         traffic.collect()
     }

@@ -136,3 +136,37 @@ fn what_cannot_be_read_is_named() {
     says(&complaint.failure(1), &["cannot read /nonexistent.yaml"]);
     says(&Files::new(SHOP, "[]").check(&[]).failure(2), &["--probes"]);
 }
+
+const HOST_PORTS: &str = "
+{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 192.0.2.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: web}, spec: {nodeName: n1, containers: [{name: c, ports: [{containerPort: 80, hostPort: 8080}]}]}, status: {podIPs: [{ip: 10.0.0.1}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: same}, spec: {nodeName: n2, containers: [{name: c, ports: [{containerPort: 81, hostPort: 8080}]}]}, status: {podIPs: [{ip: 10.0.1.1}]}}
+";
+
+#[test]
+fn host_ports_are_answered_for() {
+    let probe = |id, source, destination, port| json!({"id": id, "source": source, "destination": destination, "port": port});
+    let probes = json!([
+        probe("outside", "203.0.113.1", "192.0.2.1", 8080),
+        probe("pod", "shop/same", "192.0.2.1", 8080),
+        probe("elsewhere", "203.0.113.1", "192.0.2.2", 8080),
+        probe("other", "203.0.113.1", "192.0.2.1", 8081),
+    ]);
+    let files = Files::new(HOST_PORTS, &probes.to_string());
+    let answers: Value = serde_json::from_str(&files.ask(&["--output", "json"]).success()).unwrap();
+    for (index, backends) in
+        [json!(["10.0.0.1:80"]), json!(["10.0.0.1:80"]), json!(["10.0.1.1:81"]), Value::Null]
+            .into_iter()
+            .enumerate()
+    {
+        let answer = &answers[index];
+        assert_eq!(answer["backends"], backends, "{answer}");
+        if !backends.is_null() {
+            assert_eq!((&answer["verdict"], &answer["snat"]), (&json!("forward"), &json!(false)));
+        }
+    }
+}

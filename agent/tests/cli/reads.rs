@@ -74,13 +74,13 @@ fn services_are_shown_with_who_gets_what_and_why() {
     let rows: Vec<String> = lines(&table).iter().map(|row| row.join(" ")).collect();
     // Slots are dealt by the backends' weights, to within a few per cent.
     for (row, parts) in [
-        (1, &["shop/gone:80 10.96.0.3:80/TCP pods,node,outside (rejected)"][..]),
+        (1, &["shop/gone:80 CLUSTER 10.96.0.3:80/TCP pods,node,outside (rejected)"][..]),
         (2, &["shop/near:80", " pods 10.0.0.1:8080 100.0% zone-a* 100.0% no preference: zone"]),
         (3, &["shop/near:80", " node,outside ", " yes preference: zone"]),
-        (4, &["shop/web:80 10.96.0.1:80/TCP pods 10.0.0.1:8080 2", ",10.0.0.3:8080 "]),
+        (4, &["shop/web:80 CLUSTER 10.96.0.1:80/TCP pods 10.0.0.1:8080 2", ",10.0.0.3:8080 "]),
         (4, &[" zone-a* 2", "%,zone-b 7", "% no all ready"]),
         (5, &["shop/web:80", " node,outside ", " yes all ready"]),
-        (6, &["192.0.2.1:30080/TCP pods ", "zone-b 7", " no all ready"]),
+        (6, &["NODE_PORT 192.0.2.1:30080/TCP pods ", "zone-b 7", " no all ready"]),
         (7, &["192.0.2.1:30080/TCP node ", " yes all ready"]),
         (8, &[" outside 10.0.0.1:8080 100.0% zone-a* 100.0% no traffic policy Local"]),
     ] {
@@ -114,9 +114,9 @@ fn zones_are_shown_with_what_services_carry_between_them() {
     assert_eq!(
         rows,
         [
-            "SERVICE FROM TO PACKETS BYTES SHARE CROSSES",
-            "shop/gone:80 zone-a (unknown) 6 180 90.0%",
-            "shop/gone:80 (outside) (unknown) 3 20 10.0%",
+            "SERVICE FROM TO PACKETS BYTES SHARE HANDSHAKES MEAN P50 P99 CROSSES",
+            "shop/gone:80 zone-a (unknown) 6 180 90.0% 2 0.800ms 0.200ms 1.344ms",
+            "shop/gone:80 (outside) (unknown) 3 20 10.0% 0",
             "",
             "0 of 200 bytes crossed zones: 0.0%",
         ]
@@ -136,6 +136,24 @@ fn zones_are_shown_with_what_services_carry_between_them() {
     assert_eq!(of("zone-a", "zone-a"), Some(("60".into(), "2".into())), "{json}");
     assert_eq!(of("zone-a", "zone-b"), Some(("30".into(), "2".into())), "{json}");
     assert_eq!(of("", "zone-b"), Some(("10".into(), "2".into())), "{json}");
+    // Four from before, two since; those to zone-b were not timed.
+    let times = |to: &str| {
+        let all = json["traffic"].as_array().unwrap().iter();
+        let row = all.filter(|it| it["fromZone"] == "zone-a").find(|it| it["toZone"] == to);
+        row.unwrap()["handshakes"].clone()
+    };
+    let near = serde_json::json!({
+        "count": "2",
+        "meanMicroseconds": "800",
+        "p50Microseconds": "200",
+        "p99Microseconds": "1344",
+        "buckets": [
+            { "belowMicroseconds": "208", "count": "1" },
+            { "belowMicroseconds": "1408", "count": "1" },
+        ],
+    });
+    assert_eq!(times("zone-a"), near);
+    assert_eq!(times("zone-b"), Value::Null);
     let other = server.run(&["get", "zones", "shop/web:80"]).success();
     assert_eq!(lines(&other).len(), 3, "{other}");
 }

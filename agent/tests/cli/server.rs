@@ -16,6 +16,7 @@ use zonegate::{
     },
     draft::Compiled,
     grpc,
+    handshakes::Handshakes,
     image::Image,
     kubernetes::Options,
     manifests,
@@ -187,11 +188,13 @@ impl Dataplane for Shown {
             idle: Duration::from_millis(1500),
             packets: 12,
             bytes: 3456,
+            handshake: None,
         };
         [flow(4001, false), flow(4002, true)].into_iter().take(limit).collect()
     }
 
-    /// Of the first service, the same each time: from node-a and from outside.
+    /// Of the first service, the same each time: from node-a and from outside. Two connections of
+    /// the first were timed.
     fn take_carried(&self) -> HashMap<Conversation, Counts> {
         let carried = [
             ("192.0.2.1", "10.0.0.1:8080", 60),
@@ -200,7 +203,13 @@ impl Dataplane for Shown {
         ];
         let carried = carried.map(|(client, backend, bytes)| {
             let (client, backend) = (client.parse().unwrap(), backend.parse().unwrap());
-            let counts = Counts { packets: 1, bytes, reply_packets: 2, reply_bytes: bytes };
+            let mut handshakes = Handshakes::default();
+            let times: &[u64] = if bytes == 60 { &[200, 1400] } else { &[] };
+            for time in times {
+                handshakes.record(Duration::from_micros(*time));
+            }
+            let counts =
+                Counts { packets: 1, bytes, reply_packets: 2, reply_bytes: bytes, handshakes };
             (Conversation { service: 1, client, backend }, counts)
         });
         carried.into()

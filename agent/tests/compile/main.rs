@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod changes;
+mod host_ports;
 mod incremental;
 mod limits;
 mod lookup;

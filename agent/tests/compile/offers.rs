@@ -427,6 +427,7 @@ fn any_service() -> impl Strategy<Value = Service> {
                 health_check_port: None,
                 affinity,
                 forwarding,
+                node: String::new(),
             }
         },
     )

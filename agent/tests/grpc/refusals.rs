@@ -256,6 +256,27 @@ fn unknown_cases() -> Vec<Case> {
             reason: "this agent does not know value 9",
         },
         Case {
+            what: "a host port of no node",
+            upserts: vec![service_with(|it| it.frontends = vec![host_port("0.0.0.0")])],
+            resource: (Kind::Service, "s"),
+            field: "node",
+            reason: "is empty",
+        },
+        Case {
+            what: "a node without host ports",
+            upserts: vec![service_with(|it| it.node = "n".into())],
+            resource: (Kind::Service, "s"),
+            field: "node",
+            reason: "is for services with host ports",
+        },
+        Case {
+            what: "two host ports of a node",
+            upserts: vec![of_node("a", "n"), of_node("b", "m"), of_node("s", "n")],
+            resource: (Kind::Service, "s"),
+            field: "frontends[0]",
+            reason: "TCP 0.0.0.0 port 8080 is a frontend of Service \"a\" too",
+        },
+        Case {
             what: "an unknown traffic policy",
             upserts: vec![service_with(|it| it.external_traffic_policy = 9)],
             resource: (Kind::Service, "s"),
@@ -336,6 +357,23 @@ fn unknown_cases() -> Vec<Case> {
 }
 
 /// A service at one address, but for a change.
+fn host_port(address: &str) -> v1::Frontend {
+    v1::Frontend {
+        address: address.into(),
+        port: 8080,
+        protocol: v1::Protocol::Tcp.into(),
+        kind: v1::frontend::Kind::HostPort.into(),
+    }
+}
+
+/// A service at a host port of a node.
+fn of_node(name: &str, node: &str) -> Resource {
+    service_with(|it| {
+        (it.name, it.node) = (name.into(), node.into());
+        it.frontends = vec![host_port("0.0.0.0")];
+    })
+}
+
 fn service_with(change: impl FnOnce(&mut v1::Service)) -> Resource {
     let mut resource = service("s", &[("10.96.0.7", 80)], "shop");
     if let Some(resource::Kind::Service(service)) = &mut resource.kind {

@@ -61,6 +61,7 @@ pub fn flow() -> Flow {
         idle: Duration::from_millis(1500),
         packets: 3,
         bytes: 180,
+        handshake: None,
     }
 }
 

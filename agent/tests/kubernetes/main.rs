@@ -7,6 +7,7 @@
 mod changes;
 mod cluster_policy;
 mod connections;
+mod host_ports;
 mod named_ports;
 mod network_policy;
 mod objects;

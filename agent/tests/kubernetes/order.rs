@@ -122,6 +122,9 @@ fn any_pod() -> impl Strategy<Value = String> {
         "{name: http, containerPort: 80}",
         "{name: http, containerPort: 8080}",
         "{name: http, containerPort: 53, protocol: UDP}, {name: http, containerPort: 80}",
+        "{containerPort: 80, hostPort: 30080}",
+        "{containerPort: 80, hostPort: 80, hostIP: 203.0.113.1}",
+        "{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}, {containerPort: 1, hostPort: 30080}",
     ]);
     let host = select(vec![false, false, false, true]);
     let phase = select(vec!["Running", "Running", "Running", "Succeeded"]);

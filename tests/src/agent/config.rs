@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::{Agent, CONFIG, SOCKET, STATE, zonegate_binary};
 use crate::{
-    bed::Bed,
+    bed::{Bed, Host},
     names,
     netns::{self, Netns},
 };
@@ -22,6 +22,7 @@ pub struct AgentBuilder {
     netns: Netns,
     node: String,
     kernel: Table,
+    services: Table,
     log_filter: String,
     arguments: Vec<String>,
 }
@@ -33,14 +34,20 @@ impl Agent {
     }
 
     pub fn builder(bed: &Bed) -> AgentBuilder {
+        Self::builder_on(bed.node())
+    }
+
+    /// For any host of a bed, which is a node of its own then.
+    pub fn builder_on(host: &Host) -> AgentBuilder {
         AgentBuilder {
-            netns: bed.node().netns().clone(),
-            node: bed.node().name().to_owned(),
+            netns: host.netns().clone(),
+            node: host.name().to_owned(),
             kernel: Table::new(),
+            services: Table::new(),
             log_filter: "info,zonegate=debug".to_owned(),
             arguments: Vec::new(),
         }
-        .uplinks(&[bed.node().interface()])
+        .uplinks(&[host.interface()])
         .kernel("cgroup", cgroup2())
     }
 }
@@ -76,6 +83,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Sets a key of the configuration's `[services]` section.
+    #[must_use]
+    pub fn services(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.services.insert(key.to_owned(), value.into());
+        self
+    }
+
     /// Sets the log filter; ZoneGate's own debug messages by default, since the log is shown
     /// after failures only.
     #[must_use]
@@ -101,6 +115,7 @@ impl AgentBuilder {
             socket: directory.path().join(SOCKET),
             state_dir: directory.path().join(STATE),
             kernel: Kernel { bpffs: bpffs.clone(), others: self.kernel },
+            services: self.services,
         };
         let text = toml::to_string(&config).context("writing the configuration")?;
         fs::write(directory.path().join(CONFIG), text)?;
@@ -125,6 +140,7 @@ struct Config {
     socket: PathBuf,
     state_dir: PathBuf,
     kernel: Kernel,
+    services: Table,
 }
 
 #[derive(Serialize)]

@@ -158,7 +158,7 @@ impl BedBuilder {
 
 /// What an interface belongs to: the fifth byte of its link address.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Node = 1,
     Workload,
     WorkloadPort,
@@ -168,6 +168,6 @@ enum Kind {
 }
 
 /// A locally administered address that can be recognised in a capture.
-fn mac(kind: Kind, n: u8) -> [u8; 6] {
+pub(super) fn mac(kind: Kind, n: u8) -> [u8; 6] {
     [0x02, b'z', b'g', 0, kind as u8, n]
 }

@@ -28,6 +28,7 @@ use crate::netns::Netns;
 pub mod addresses;
 mod builder;
 mod host;
+mod neighbour;
 mod ready;
 mod receiver;
 mod wiring;

@@ -14,17 +14,22 @@ use crate::{netns::Netns, wait};
 /// Waits until every interface of the bed has a carrier and no IPv6 address is tentative.
 pub(super) fn wait_for_links(bed: &Bed) -> Result<()> {
     let hosts = bed.workloads.iter().chain(&bed.remotes).chain(&bed.clients);
-    for netns in hosts.map(|host| &host.netns).chain([&bed.node.netns, &bed.fabric]) {
-        wait::until(LINK_TIMEOUT, || {
-            let links = netns.shell("ip -o link show; ip -o addr show tentative")?;
-            let waiting = |line: &&str| {
-                line.contains("inet6") || line.contains("NO-CARRIER") || line.contains("state DOWN")
-            };
-            Ok(links.lines().find(waiting).map(str::to_owned))
-        })
-        .with_context(|| format!("waiting for the links of {}", netns.name()))?;
-    }
-    Ok(())
+    hosts
+        .map(|host| &host.netns)
+        .chain([&bed.node.netns, &bed.fabric])
+        .try_for_each(wait_for_links_of)
+}
+
+/// The same for one namespace.
+pub(super) fn wait_for_links_of(netns: &Netns) -> Result<()> {
+    wait::until(LINK_TIMEOUT, || {
+        let links = netns.shell("ip -o link show; ip -o addr show tentative")?;
+        let waiting = |line: &&str| {
+            line.contains("inet6") || line.contains("NO-CARRIER") || line.contains("state DOWN")
+        };
+        Ok(links.lines().find(waiting).map(str::to_owned))
+    })
+    .with_context(|| format!("waiting for the links of {}", netns.name()))
 }
 
 /// Makes the kernel resolve link addresses by sending to them, until it knows all of them.

@@ -32,7 +32,7 @@ pub(super) fn connect(bed: &Bed) -> Result<()> {
     offloads(bed)
 }
 
-fn cable(host: &Host) -> String {
+pub(super) fn cable(host: &Host) -> String {
     format!(
         "link add {} address {} netns {} type veth peer name {} address {} netns {}",
         host.interface,
@@ -67,17 +67,7 @@ fn node(bed: &Bed) -> Vec<String> {
         format!("addr add {v4}/24 dev {uplink}"),
         format!("addr add {v6}/64 dev {uplink} nodad"),
     ];
-    let gateway = addresses::WORKLOAD_GATEWAY;
-    for host in &bed.workloads {
-        let port = &host.peer.interface;
-        lines.extend([
-            format!("link set {port} up"),
-            format!("addr add {}/32 dev {port}", gateway.v4),
-            format!("addr add {}/64 dev {port} nodad", gateway.v6),
-            format!("route add {}/32 dev {port} scope link src {v4}", host.v4()),
-            format!("route add {}/128 dev {port} src {v6}", host.v6()),
-        ]);
-    }
+    lines.extend(bed.workloads.iter().flat_map(|host| port(&bed.node, host)));
     lines.extend(pod_routes(bed, None));
     let [clients_v4, clients_v6] = addresses::CLIENT_PREFIXES;
     lines.push(format!("route add {clients_v4} dev {uplink} src {v4}"));
@@ -85,7 +75,21 @@ fn node(bed: &Bed) -> Vec<String> {
     lines
 }
 
-fn workload(host: &Host) -> Vec<String> {
+/// A workload's port on its node.
+pub(super) fn port(node: &Host, workload: &Host) -> [String; 5] {
+    let addresses::Dual { v4, v6 } = node.addresses;
+    let gateway = addresses::WORKLOAD_GATEWAY;
+    let port = &workload.peer.interface;
+    [
+        format!("link set {port} up"),
+        format!("addr add {}/32 dev {port}", gateway.v4),
+        format!("addr add {}/64 dev {port} nodad", gateway.v6),
+        format!("route add {}/32 dev {port} scope link src {v4}", workload.v4()),
+        format!("route add {}/128 dev {port} src {v6}", workload.v6()),
+    ]
+}
+
+pub(super) fn workload(host: &Host) -> Vec<String> {
     let addresses::Dual { v4, v6 } = addresses::WORKLOAD_GATEWAY;
     vec![
         "link set lo up".to_owned(),
@@ -142,7 +146,7 @@ fn pod_routes(bed: &Bed, except: Option<u8>) -> Vec<String> {
         .collect()
 }
 
-fn route(prefix: &str, via: &Host) -> String {
+pub(super) fn route(prefix: &str, via: &Host) -> String {
     if prefix.contains(':') {
         format!("route add {prefix} via {}", via.v6())
     } else {
@@ -186,7 +190,7 @@ const NO_IPV6: [(&str, &str); 2] =
 
 /// No address detection, router discovery, redirects, source checks or rationed ICMP errors:
 /// what a test sees on a wire is what it caused.
-const QUIET: [(&str, &str); 17] = [
+pub(super) const QUIET: [(&str, &str); 17] = [
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/accept_redirects", "0"),
@@ -206,7 +210,7 @@ const QUIET: [(&str, &str); 17] = [
     ("ipv6/icmp/ratelimit", "0"),
 ];
 
-const ROUTER: [(&str, &str); 3] = [
+pub(super) const ROUTER: [(&str, &str); 3] = [
     ("ipv4/ip_forward", "1"),
     ("ipv6/conf/all/forwarding", "1"),
     ("ipv6/conf/default/forwarding", "1"),

@@ -12,14 +12,14 @@ use abi::{
     flow::{WORDS4, WORDS6, tag},
     next_hop::NextHop,
     port::Port,
-    tail::{TC_MAP, TC_SLOTS, XDP_MAP, XDP_SLOTS},
+    tail::{TC_MAP, TC_PROGRAMS, XDP_MAP, XDP_PROGRAMS},
 };
 use anyhow::{Context, Result};
 use datapath::Hook;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::net::if_::if_nametoindex;
 use zonegate::{
-    dataplane::Stamp,
+    dataplane::{Flow, Stamp},
     image::Image,
     loader::{KernelConfig, Loaded},
     maps::{Backing, Counters, FlowTables, KernelMaps, Mapping, NextHops, Ports},
@@ -168,7 +168,12 @@ impl Programs {
     pub fn forget(&mut self) -> Result<()> {
         let maps = self.loaded.tables.backing();
         let hash_key = SimulatedTables::HASH_KEY;
-        maps.initialise(&Control { generation: 0, hash_key, ..maps.control() });
+        maps.initialise(&Control {
+            generation: 0,
+            hash_key,
+            handshake_sample: 1,
+            ..maps.control()
+        });
         for id in 0..IDS {
             self.ports.write(id, &Port::default());
             self.next_hops.clear(id.into());
@@ -178,6 +183,18 @@ impl Programs {
             self.affinity.delete(&client)?;
         }
         self.join_tail_calls()
+    }
+
+    /// All live entries of both flow tables.
+    pub fn live_flows(&self) -> Result<Vec<Flow>> {
+        let jiffies = &self.loaded.jiffies;
+        Ok(self.flows.list(usize::MAX, jiffies.now()?, jiffies))
+    }
+
+    /// Has the handshake of one in so many connections timed.
+    pub fn sample_handshakes(&self, sample: u32) {
+        let maps = self.loaded.tables.backing();
+        maps.configure(&Control { handshake_sample: sample, ..maps.control() });
     }
 
     /// Ends every flow, and gives back what [`Self::claim_flow_tables`] took.
@@ -206,7 +223,7 @@ impl Programs {
     }
 
     fn join_tail_calls(&self) -> Result<()> {
-        for (map, programs) in self.tail_calls.iter().zip([&XDP_TAIL[..], &TC_TAIL]) {
+        for (map, programs) in self.tail_calls.iter().zip([&XDP_PROGRAMS[..], &TC_PROGRAMS]) {
             for (slot, program) in (0_u32..).zip(programs) {
                 let program = self.loaded.programs.fd(program)?;
                 let fd = program.as_fd().as_raw_fd().to_ne_bytes();
@@ -227,19 +244,6 @@ const fn program(hook: Hook) -> &'static str {
         Hook::Socket => panic!("no packets come by sockets"),
     }
 }
-
-/// By slot, as in [`abi::tail`].
-const XDP_TAIL: [&str; XDP_SLOTS as usize] = ["uplink_ingress_miss4", "uplink_ingress_miss6"];
-const TC_TAIL: [&str; TC_SLOTS as usize] = [
-    "workload_ingress_miss4",
-    "workload_ingress_miss6",
-    "workload_egress_miss4",
-    "workload_egress_miss6",
-    "uplink_egress_miss4",
-    "uplink_egress_miss6",
-    "uplink_handover_miss4",
-    "uplink_handover_miss6",
-];
 
 /// How the interfaces of endpoints without a name are called, by endpoint.
 const PORT: &str = "port";

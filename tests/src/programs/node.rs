@@ -1,12 +1,17 @@
 //! A node in the kernel and in memory, and packets that go through both.
 
-use std::{net::IpAddr, sync::MutexGuard};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::MutexGuard,
+    time::Duration,
+};
 
 use abi::next_hop::NextHop;
 use abi::tail::HANDOVER;
 use datapath::Verdict;
 use zonegate::{
     compile::{Compiler, Limits},
+    dataplane::Flow,
     image::Image,
     model::World,
     simulate::{self, Frame, SimulatedTables},
@@ -89,6 +94,35 @@ impl Node {
     /// Leaves no entry of the kernel's flow tables to new flows; those that are known stay.
     pub fn claim_flow_tables(&self) {
         self.programs.claim_flow_tables();
+    }
+
+    /// Ends every flow.
+    pub fn forget_flows(&self) {
+        self.programs.forget_flows();
+        self.simulated.forget_flows();
+    }
+
+    /// Has the kernel time the handshake of one in so many connections.
+    pub fn sample_handshakes(&self, sample: u32) {
+        self.programs.sample_handshakes(sample);
+    }
+
+    /// How long the connections that the kernel's flow tables hold took to be answered, as far as
+    /// that was timed.
+    pub fn handshakes(&self) -> Vec<Duration> {
+        self.flows().into_iter().filter_map(|flow| flow.handshake).collect()
+    }
+
+    /// Packets and bytes that the kernel's entry for these ends has counted.
+    pub fn counted(&self, source: SocketAddr, destination: SocketAddr) -> (u64, u64) {
+        let mut flows = self.flows().into_iter();
+        let flow = flows.find(|it| (it.source, it.destination) == (source, destination));
+        let flow = flow.unwrap_or_else(|| panic!("no flow from {source} to {destination}"));
+        (flow.packets, flow.bytes)
+    }
+
+    fn flows(&self) -> Vec<Flow> {
+        self.programs.live_flows().expect("reading the kernel's clock")
     }
 
     /// Sends every packet of a table, in its order.

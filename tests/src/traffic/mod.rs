@@ -9,6 +9,7 @@ pub use self::{
     identity::Reply,
     request_loop::{LoopReport, RequestLoop},
     stream::{LiveStream, StreamServer},
+    transfer::Transfer,
     udp::{UdpServer, udp_exchange},
 };
 
@@ -17,6 +18,7 @@ mod identity;
 mod request_loop;
 mod server;
 mod stream;
+mod transfer;
 mod udp;
 
 /// How long a client waits for an answer before the request has failed.

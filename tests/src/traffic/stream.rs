@@ -146,7 +146,8 @@ impl Drop for LiveStream {
 
 const ROUND_INTERVAL: Duration = Duration::from_millis(10);
 
-fn connect(server: SocketAddr) -> Result<(BufReader<TcpStream>, Reply)> {
+/// Connects in the calling thread's namespace, and reads who serves.
+pub(super) fn connect(server: SocketAddr) -> Result<(BufReader<TcpStream>, Reply)> {
     let stream = TcpStream::connect_timeout(&server, ANSWER_TIMEOUT).context("connecting")?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;

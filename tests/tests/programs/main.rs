@@ -10,6 +10,7 @@ mod connections;
 mod extensions;
 mod fragments;
 mod full;
+mod handshakes;
 mod icmp;
 mod icmp_errors;
 mod machinery;

@@ -35,7 +35,8 @@ pub struct Control {
     pub midstream: u32,
     /// The kernel's `HZ`.
     pub jiffies_per_second: u32,
-    pub padding0: u32,
+    /// Of so many new TCP flows of services, the handshake of one is timed: a power of two; 0 is none.
+    pub handshake_sample: u32,
     pub padding: [u64; 2],
 }
 

@@ -70,9 +70,79 @@ pub struct FlowStats(pub [Traffic; WAYS]);
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Traffic {
+    /// [`Packets`].
     pub packets: u64,
     /// Of IP packets: link headers are not counted.
     pub bytes: u64,
+}
+
+/// The packets that an entry has counted, and in an entry of replies beside them how long a TCP
+/// connection took to be answered.
+///
+/// | bits | until the answer | then |
+/// |---|---|---|
+/// | 63 | 1 | 0 |
+/// | 61–62 | when the SYN came | unit of the time: 1, 32 or 1024 µs |
+/// | 48–60 | in microseconds | the time, at least 1; 0 if it was not taken |
+/// | 0–47 | since the node started | packets |
+///
+/// So counting is adding one, whatever lies beside it: nothing is counted before the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Packets(pub u64);
+
+impl Packets {
+    const WAITING: u64 = 1 << 63;
+    const TIME_SHIFT: u32 = 48;
+    const TIME_BITS: u32 = 13;
+    const TIME: u64 = (1 << Self::TIME_BITS) - 1;
+    /// Each unit is so many powers of two of the one before.
+    const UNIT_STEP: u32 = 5;
+
+    /// The SYN came at a time in microseconds.
+    #[inline(always)]
+    pub const fn waiting(since: u64) -> Self {
+        Self(since | Self::WAITING)
+    }
+
+    /// When the SYN came, as long as it was not answered.
+    #[inline(always)]
+    pub const fn since(self) -> Option<u64> {
+        if self.0 & Self::WAITING == 0 { None } else { Some(self.0 & !Self::WAITING) }
+    }
+
+    /// Nothing counted yet, and an answer after so many microseconds: exact to one part in 256, up
+    /// to 8.4 seconds, which stand for all that is longer.
+    #[inline(always)]
+    pub const fn answered(microseconds: u64) -> Self {
+        let step = Self::UNIT_STEP;
+        let (unit, time) = if microseconds <= Self::TIME {
+            (0, microseconds)
+        } else if microseconds >> step <= Self::TIME {
+            (1, microseconds >> step)
+        } else {
+            (2, microseconds >> (2 * step))
+        };
+        let time = match time {
+            0 => 1,
+            time if time > Self::TIME => Self::TIME,
+            time => time,
+        };
+        Self((unit << Self::TIME_BITS | time) << Self::TIME_SHIFT)
+    }
+
+    pub const fn count(self) -> u64 {
+        if self.0 & Self::WAITING == 0 { self.0 & ((1 << Self::TIME_SHIFT) - 1) } else { 0 }
+    }
+
+    /// Microseconds until the answer.
+    pub const fn handshake(self) -> Option<u32> {
+        let time = (self.0 >> Self::TIME_SHIFT & Self::TIME) as u32;
+        let unit = (self.0 >> (Self::TIME_SHIFT + Self::TIME_BITS)) as u32;
+        if self.0 & Self::WAITING != 0 || time == 0 {
+            return None;
+        }
+        Some(time << (unit * Self::UNIT_STEP))
+    }
 }
 
 /// One bucket as it lies in the map.
@@ -90,3 +160,43 @@ const _: () = {
     assert!(size_of::<Bucket<WORDS6>>() == 512);
     assert!(size_of::<FlowStats>() == 64);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::Packets;
+
+    #[test]
+    fn a_time_is_kept_beside_the_packets() {
+        let longest = 8191 << 10;
+        for (microseconds, kept) in [
+            (0, 1),
+            (1, 1),
+            (137, 137),
+            (8191, 8191),
+            (8192, 8192),
+            (10_007, 9984),
+            (262_143, 262_112),
+            (262_144, 262_144),
+            (1_000_500, 1_000_448),
+            (longest.into(), longest),
+            (60_000_000, longest),
+        ] {
+            let mut packets = Packets::answered(microseconds);
+            assert_eq!((packets.count(), packets.handshake()), (0, Some(kept)), "{microseconds}");
+            packets.0 += 1_000_000_000_007;
+            assert_eq!(packets.count(), 1_000_000_000_007, "{microseconds}");
+            assert_eq!((packets.handshake(), packets.since()), (Some(kept), None));
+        }
+    }
+
+    #[test]
+    fn what_waits_has_counted_nothing() {
+        for since in [0, 77, u64::MAX >> 1] {
+            let packets = Packets::waiting(since);
+            assert_eq!(packets.since(), Some(since));
+            assert_eq!((packets.count(), packets.handshake()), (0, None));
+        }
+        let plain = Packets(41);
+        assert_eq!((plain.count(), plain.handshake(), plain.since()), (41, None, None));
+    }
+}

@@ -21,11 +21,11 @@ const HOP_LIMIT: u8 = 64;
 
 /// An IPv4 address as it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct V4(u32);
+pub struct V4(pub(crate) u32);
 
 /// An IPv6 address as it lies in memory, in two words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct V6([u64; 2]);
+pub struct V6(pub(crate) [u64; 2]);
 
 /// An IPv4 or IPv6 address. Words, not byte arrays: the compiler for the kernel keeps arrays of
 /// bytes one byte to a register.
@@ -257,12 +257,13 @@ impl Address for V4 {
 
     #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
-        Some((V4(packet.load(offset + 12)?), V4(packet.load(offset + 16)?)))
+        let [source, destination] = packet.load_array(offset + 12)?;
+        Some((V4(source), V4(destination)))
     }
 
     #[inline(always)]
     fn store_pair<P: Packet>(packet: &mut P, offset: u32, source: Self, destination: Self) -> bool {
-        packet.store(offset + 12, source.0) && packet.store(offset + 16, destination.0)
+        packet.store_array(offset + 12, [source.0, destination.0])
     }
 
     #[inline(always)]
@@ -410,8 +411,8 @@ impl Address for V6 {
 
     #[inline(always)]
     fn load_pair<P: Packet>(packet: &P, offset: u32) -> Option<(Self, Self)> {
-        let source = V6([packet.load(offset + 8)?, packet.load(offset + 16)?]);
-        Some((source, V6([packet.load(offset + 24)?, packet.load(offset + 32)?])))
+        let [a, b, c, d] = packet.load_array(offset + 8)?;
+        Some((V6([a, b]), V6([c, d])))
     }
 
     #[inline(always)]
@@ -421,10 +422,7 @@ impl Address for V6 {
         V6([a, b]): Self,
         V6([c, d]): Self,
     ) -> bool {
-        packet.store(offset + 8, a)
-            && packet.store(offset + 16, b)
-            && packet.store(offset + 24, c)
-            && packet.store(offset + 32, d)
+        packet.store_array(offset + 8, [a, b, c, d])
     }
 
     #[inline(always)]

@@ -10,6 +10,12 @@ use abi::{
 
 use crate::{Address, Context, Tables, Work};
 
+/// Whether a service has its clients stay with their backends.
+#[inline(always)]
+pub fn is_kept<T: Tables>(context: &Context<'_, T>, service: u32) -> bool {
+    context.service(service).is_some_and(|record| record.affinity != 0)
+}
+
 /// The backend that a service remembers for a client whose slots are `range`; 0 is none.
 #[inline(never)]
 pub fn recall<A: Address, T: Tables>(
@@ -21,9 +27,6 @@ pub fn recall<A: Address, T: Tables>(
     let Some(&Service { affinity, affinity_timeout, .. }) = context.service(service) else {
         return 0;
     };
-    if affinity == 0 {
-        return 0;
-    }
     let key = AffinityKey { client: client.field(), service: affinity };
     let Some(Affinity { opened, backend, .. }) = context.tables.affinity(&key) else { return 0 };
     let timeout = affinity_timeout as u64 * context.control.jiffies_per_second as u64;
@@ -35,17 +38,11 @@ pub fn recall<A: Address, T: Tables>(
     if age <= timeout && eligible { backend } else { 0 }
 }
 
-/// Remembers the backend of the connection that `work.flow` opens, if its service does so.
+/// Remembers the backend of the connection that `work.flow` opens through a service that does so.
 #[inline(never)]
 pub fn remember<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
     let target = work.flow.target;
-    if target.backend == 0 {
-        return;
-    }
     let Some(&Service { affinity, .. }) = context.service(target.service) else { return };
-    if affinity == 0 {
-        return;
-    }
     let key = AffinityKey { client: work.parsed.tuple.source.field(), service: affinity };
     let opened = context.tables.clock();
     let affinity = Affinity { opened, backend: target.backend, padding: 0 };

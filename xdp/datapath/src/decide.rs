@@ -2,96 +2,27 @@
 
 use abi::{
     address::Leaf,
-    control::Midstream,
-    flow::{kind, seen},
-    next_hop::NextHop,
+    flow::seen,
     reason::{DropReason, PassReason},
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Tuple, affinity,
+    Address, Context, Packet, Tables, Tuple,
     classify::{Ends, check_addresses},
-    flow::{
-        Flow, Key, Looks, Rewrite,
-        entry::{Epochs, Target},
-        hash::hash,
-        table,
-    },
-    fragment,
+    flow::{Flow, Looks, Rewrite, entry::Target, table},
+    fragment, handshake,
     hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
     icmp, masquerade,
     parse::{Kind, Parsed, tcp},
+    plan::{self, Plan, direct, plan, shape},
     policy::{self, Shape},
     reject::{self, Problem},
-    relay, rewrite,
-    service::{self, Choice, Steering},
-    tunnel::{self, Arrival},
+    relay, rewrite, service, tunnel,
     tuple::protocol,
+    work::{Stage, Work},
 };
 
-/// What the slow path works on. It lies in a map: the kernel gives a program and all that it
-/// calls 512 bytes of stack. For the same reason the steps are functions of their own.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct Work<A> {
-    pub arrival: Arrival,
-    pub parsed: Parsed<A>,
-    /// What policy judges: the client's own address and the backend's, in the direction that
-    /// opened the flow.
-    pub judged: Tuple<A>,
-    /// The packet's flow.
-    pub flow: Flow<A>,
-    /// The other direction's entry, and the key of the one being inserted.
-    pub entry: Flow<A>,
-    pub key: Key,
-    /// Where the packet goes without the kernel's routing.
-    pub hop: NextHop,
-    /// What an ICMP error that is being written quotes.
-    pub quote: [u32; 12],
-}
-
-#[cfg(not(target_arch = "bpf"))]
-impl<A: Address> Default for Work<A> {
-    fn default() -> Self {
-        use crate::Port;
-
-        let nowhere = A::from_field(&[0; 16]);
-        let tuple = Tuple {
-            source: nowhere,
-            destination: nowhere,
-            source_port: Port::default(),
-            destination_port: Port::default(),
-            protocol: 0,
-        };
-        let flow = Flow {
-            rewrite: Rewrite::between(&tuple, &tuple),
-            looks: Looks { seen: 0, next_hop: 0, state: 0 },
-            epochs: Epochs { sum: 0, source: 0, destination: 0 },
-            target: Target { backend: 0, service: 0, kind: 0 },
-        };
-        Self {
-            arrival: Arrival::default(),
-            parsed: Parsed::of(tuple),
-            judged: tuple,
-            flow,
-            entry: flow,
-            key: Key::of(&tuple),
-            hop: NextHop::default(),
-            quote: [0; 12],
-        }
-    }
-}
-
-impl<A: Address> Work<A> {
-    /// Fills `entry` and `key` for the direction opposite to the packet's; gives the key's hash.
-    #[inline(never)]
-    pub fn mirror(&mut self, secret: [u64; 2]) -> u64 {
-        (self.key, self.entry) = self.flow.mirror(&self.parsed.tuple);
-        hash::<A>(&self.key, secret)
-    }
-}
-
-/// Handles a packet that the fast path left alone; `work.parsed` is filled.
+/// Handles a packet that the fast path left alone.
 #[inline(always)]
 pub fn decide<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -104,14 +35,15 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
         Ok(context) => context,
         Err(no_side) => return no_side.verdict(),
     };
-    // Flows that leave by the uplink are handled by the fast path alone.
+    // Whatever leaves by the uplink was looked at where it came in.
     if hook == Hook::UplinkEgress {
         return match work.parsed.kind {
             Kind::IcmpError => icmp::leave(packet, work, &context).unwrap_or_else(Verdict::Drop),
-            _ => Verdict::Pass(PassReason::NotOurs),
+            _ => send_on(packet, work, &context, PassReason::Established)
+                .unwrap_or(Verdict::Pass(PassReason::NotOurs)),
         };
     }
-    if hook == Hook::UplinkIngress {
+    if hook == Hook::UplinkIngress && tunnel::is_wrapper(&work.parsed) {
         match tunnel::unwrap(packet, work, &context) {
             Ok(false) => {}
             Ok(true) => return Verdict::Miss,
@@ -156,15 +88,17 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
-    let known = look_again(context, work)?;
-    let reason = if known {
+    let reason = if work.stage == Stage::PLANNED {
+        open(context, work)?;
+        PassReason::NewFlow
+    } else if work.stage == Stage::LOOK && look_again(context, work)? {
         PassReason::Established
     } else {
-        match plan(work, context)? {
-            Plan::Open => {
-                open(context, work)?;
-                affinity::remember(context, work);
-            }
+        if work.stage != Stage::NEW {
+            work.ends = Ends::of(&work.parsed.tuple, context).ok_or(DropReason::MissingMap)?;
+        }
+        match plan_apart(work, context)? {
+            Plan::Open => open(context, work)?,
             Plan::Pass(reason) => return Ok(Verdict::Pass(reason)),
             Plan::Reject => {
                 reject::answer(packet, work)?;
@@ -182,12 +116,20 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if relay::is_relayed(work.flow.target.kind) {
         return relay(packet, work, context, reason);
     }
-    Ok(send_on(packet, work, context, reason))
+    send_on(packet, work, context, reason).ok_or(DropReason::FlowRace)
+}
+
+#[inline(never)]
+fn plan_apart<A: Address, T: Tables>(
+    work: &mut Work<A>,
+    context: &Context<'_, T>,
+) -> Result<Plan, DropReason> {
+    plan(work, context)
 }
 
 /// Inserts the pair of `work.flow`. What is translated takes another source port where the answers
 /// would be those of another flow: its client's own, or one of this node's.
-#[inline(always)]
+#[inline(never)]
 fn open<A: Address, T: Tables>(
     context: &Context<'_, T>,
     work: &mut Work<A>,
@@ -197,12 +139,15 @@ fn open<A: Address, T: Tables>(
         masquerade::take_port(context, work)?;
     }
     match table::open(context, work) {
+        Ok(()) => {}
         Err(DropReason::FlowConflict) if work.flow.target.is_translated() => {
             masquerade::take_port(context, work)?;
-            table::open(context, work)
+            table::open(context, work)?;
         }
-        opened => opened,
+        Err(reason) => return Err(reason),
     }
+    plan::note(context, work);
+    Ok(())
 }
 
 /// Sends on a packet that the kernel does not route, of the flow in `work.flow`.
@@ -313,11 +258,9 @@ fn send_on<A: Address, P: Packet, T: Tables>(
     work: &Work<A>,
     context: &Context<'_, T>,
     reason: PassReason,
-) -> Verdict {
-    match table::locate(context, &work.parsed.tuple) {
-        Some(found) => forward(packet, &work.parsed, context, &found, reason),
-        None => Verdict::Drop(DropReason::FlowRace),
-    }
+) -> Option<Verdict> {
+    let found = table::locate(context, &work.parsed.tuple)?;
+    Some(forward(packet, &work.parsed, context, &found, reason))
 }
 
 /// Judges a known flow under the tables in force and stamps it, unless it is here only because the
@@ -377,6 +320,9 @@ fn look_again<A: Address, T: Tables>(
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
+    if handshake::is_first_reply(*target, *looks) {
+        handshake::end(context, &found, &work.parsed);
+    }
     let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
     let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..*looks };
     let current = direct(&ends, sum, *target);
@@ -409,133 +355,6 @@ fn backend_serves<A: Address, T: Tables>(
     target.is_reply()
         || target.backend == 0
         || service::still_serves(context, target.backend, destination, destination_port, protocol)
-}
-
-/// The epochs of an entry, in its own direction.
-#[inline(always)]
-fn direct(ends: &Ends, sum: u32, target: Target) -> Epochs {
-    let (source, destination) = (ends.source.endpoint(), ends.destination.endpoint());
-    if target.is_reply() {
-        Epochs { sum, source: destination, destination: source }
-    } else {
-        Epochs { sum, source, destination }
-    }
-}
-
-/// What becomes of a first packet.
-enum Plan {
-    /// `work.flow` is to be opened.
-    Open,
-    Pass(PassReason),
-    Reject,
-}
-
-/// Steers and judges the first packet of a flow.
-#[inline(never)]
-fn plan<A: Address, T: Tables>(
-    work: &mut Work<A>,
-    context: &Context<'_, T>,
-) -> Result<Plan, DropReason> {
-    let ends = Ends::of(&work.parsed.tuple, context).ok_or(DropReason::MissingMap)?;
-    check_addresses(&work.parsed.tuple, ends, context)?;
-    work.judged = work.parsed.tuple;
-    let target = Target { backend: 0, service: 0, kind: 0 };
-    let mut choice = Choice { target, next_hop: 0, snat: false };
-    let mut ends = ends;
-    let tunnelled = work.arrival.is_through_tunnel();
-    let is_frontend = context.hook != Hook::WorkloadEgress && ends.destination.has(Leaf::FRONTEND);
-    if tunnelled || is_frontend {
-        let steering = if tunnelled {
-            tunnel::steer(context, work, &mut choice)
-        } else {
-            service::steer(context, ends, &mut work.judged, &mut choice)
-        };
-        match steering {
-            Steering::Chosen => {
-                ends = Ends::of(&work.judged, context).ok_or(DropReason::MissingMap)?;
-            }
-            Steering::Drop(reason) => return Err(reason),
-            Steering::Reject => return Ok(Plan::Reject),
-            Steering::None => {}
-        }
-    }
-    if !ends.is_local() && !choice.target.is_translated() {
-        return Ok(Plan::Pass(PassReason::NotOurs));
-    }
-    let sum = context
-        .epoch(ends.source.endpoint(), ends.destination.endpoint())
-        .ok_or(DropReason::MissingMap)?;
-    let shape = shape(choice.target);
-    policy::judge(context, ends, &work.judged, shape)?;
-    if is_midstream(&work.parsed) {
-        if choice.target.is_translated() {
-            return midstream(context.control.midstream);
-        }
-        let back = Ends { source: ends.destination, destination: ends.source };
-        policy::judge(context, back, &work.judged.reversed(), shape)?;
-    }
-    new_flow(context, work, &choice, &ends, sum)?;
-    Ok(Plan::Open)
-}
-
-/// Which backend an older connection is with is not known.
-#[inline(always)]
-fn midstream(answer: u32) -> Result<Plan, DropReason> {
-    match answer {
-        Midstream::RESET => Ok(Plan::Reject),
-        Midstream::PASS => Ok(Plan::Pass(PassReason::Midstream)),
-        _ => Err(DropReason::Midstream),
-    }
-}
-
-#[inline(always)]
-fn shape(target: Target) -> Shape {
-    if target.is_translated() { Shape::Translated } else { Shape::Direct }
-}
-
-/// Whether this belongs to a connection that is older than its flow. Which end opened it is not
-/// known, so both must be allowed to have: else the answers of a connection that was cut would
-/// open it again from the other side.
-#[inline(always)]
-fn is_midstream<A>(parsed: &Parsed<A>) -> bool {
-    parsed.tuple.protocol == protocol::TCP && parsed.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN
-}
-
-/// A workload that reaches itself through a service sees the service's address as the client:
-/// an answer to its own address would never leave it.
-#[inline(never)]
-fn new_flow<A: Address, T: Tables>(
-    context: &Context<'_, T>,
-    work: &mut Work<A>,
-    choice: &Choice,
-    ends: &Ends,
-    sum: u32,
-) -> Result<(), DropReason> {
-    let Choice { mut target, next_hop, snat } = *choice;
-    let hairpin = target.is_translated()
-        && ends.source.endpoint() != 0
-        && ends.source.endpoint() == ends.destination.endpoint();
-    let mut translated = work.judged;
-    if hairpin {
-        translated.source = work.parsed.tuple.destination;
-        target.kind |= kind::SNAT | kind::HAIRPIN;
-    } else if snat {
-        let node = context.node().ok_or(DropReason::MissingMap)?;
-        translated.source = A::masquerade(node).ok_or(DropReason::MasqueradeAddress)?;
-        target.kind |= kind::SNAT;
-    }
-    work.flow = Flow {
-        rewrite: Rewrite::between(&work.parsed.tuple, &translated),
-        // Answers through a tunnel do not come by.
-        looks: Looks {
-            seen: context.tables.now(),
-            next_hop,
-            state: if tunnel::is_tunnelled(target.kind) { seen::ANSWERED } else { 0 },
-        },
-        epochs: direct(ends, sum, target),
-        target,
-    };
-    Ok(())
 }
 
 /// A later fragment goes where the first went. Before that was seen, it passes where every port

@@ -1,40 +1,41 @@
 //! The way of a packet through a hook: first the fast path, then, on a miss, the slow one.
 //!
-//! In the kernel the two are programs joined by a tail call; on the host one follows the other.
+//! In the kernel the two are programs joined by a tail call, and what the first has found out lies in
+//! a map for the second; on the host one follows the other.
 
-use abi::reason::{DropReason, PassReason};
+use abi::reason::PassReason;
 
 use crate::{
-    Address, Hook, Packet, Tables, V4, V6, Verdict, Work, decide,
-    hook::run,
+    Address, Hook, Packet, Tables, V4, V6, Verdict, Work,
+    decide::decide,
+    first::{SlowPath, begin},
+    hook::{Miss, run},
     parse::{self, Link, Parsed, Reading},
+    work::Stage,
 };
 
-/// The slow path that goes on after [`Verdict::Miss`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    V4,
-    V6,
+/// What the fast path says of a packet.
+#[derive(Debug, Clone, Copy)]
+pub enum Fast {
+    Done(Verdict),
+    Missed4(Miss),
+    Missed6(Miss),
 }
 
-/// Parses a frame and handles it if its flow is known. A [`Verdict::Miss`] comes with the family
-/// of the slow path.
+/// Parses a frame and handles it if it is plain and its flow is known.
 #[inline(always)]
-pub fn fast<P: Packet, T: Tables>(
-    hook: Hook,
-    interface: u32,
-    frame: &mut P,
-    tables: &T,
-) -> (Verdict, Option<Family>) {
+pub fn fast<P: Packet, T: Tables>(hook: Hook, interface: u32, frame: &mut P, tables: &T) -> Fast {
     match parse::link(frame) {
-        Ok(Link::Ipv4(offset)) => {
-            (known::<V4, P, T>(hook, interface, frame, offset, tables), Some(Family::V4))
-        }
-        Ok(Link::Ipv6(offset)) => {
-            (known::<V6, P, T>(hook, interface, frame, offset, tables), Some(Family::V6))
-        }
-        Ok(Link::Other) => (Verdict::Pass(PassReason::NotIp), None),
-        Err(reason) => (Verdict::Drop(reason), None),
+        Ok(Link::Ipv4(offset)) => match known::<V4, P, T>(hook, interface, frame, offset, tables) {
+            Ok(verdict) => Fast::Done(verdict),
+            Err(miss) => Fast::Missed4(miss),
+        },
+        Ok(Link::Ipv6(offset)) => match known::<V6, P, T>(hook, interface, frame, offset, tables) {
+            Ok(verdict) => Fast::Done(verdict),
+            Err(miss) => Fast::Missed6(miss),
+        },
+        Ok(Link::Other) => Fast::Done(Verdict::Pass(PassReason::NotIp)),
+        Err(reason) => Fast::Done(Verdict::Drop(reason)),
     }
 }
 
@@ -45,18 +46,35 @@ fn known<A: Address, P: Packet, T: Tables>(
     frame: &mut P,
     offset: u32,
     tables: &T,
-) -> Verdict {
+) -> Result<Verdict, Miss> {
     // Extension headers are rare, and walking them doubles the fast path for the verifier. The
     // way out to the wire has no slow path to leave them to.
     let reading = if hook == Hook::UplinkEgress { Reading::Full } else { Reading::Plain };
     match parse::packet::<A, P>(frame, offset, reading) {
         Ok(parsed) => run(hook, interface, frame, &parsed, tables),
-        Err(reason) => Verdict::Drop(reason),
+        Err(reason) => Ok(Verdict::Drop(reason)),
     }
 }
 
-/// Handles a frame for which [`fast`] said [`Verdict::Miss`]. It may say so itself, once: a packet was
-/// taken out of another, and is to be handled in its place.
+/// Handles a frame of which [`fast`] has said [`Miss::New`], once [`Work::begin`] has taken that over.
+/// Where it takes more, `slow` goes on.
+#[inline(always)]
+pub fn first<A: Address, P: Packet, T: Tables>(
+    hook: Hook,
+    interface: u32,
+    frame: &mut P,
+    work: &mut Work<A>,
+    tables: &T,
+    slow: impl SlowPath<A, P>,
+) -> Verdict {
+    match parse_again(frame, &mut work.parsed, Reading::Plain) {
+        Ok(()) => begin(hook, interface, frame, work, tables, slow),
+        Err(verdict) => verdict,
+    }
+}
+
+/// Handles a frame that [`fast`] has missed, once [`Work::begin`] has taken that over. It may say
+/// [`Verdict::Miss`] once: a packet was taken out of another, and is to be handled in its place.
 #[inline(always)]
 pub fn slow<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -65,24 +83,33 @@ pub fn slow<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     tables: &T,
 ) -> Verdict {
-    work.arrival.advance();
-    match parse_again(frame, &mut work.parsed) {
-        Ok(true) => decide(hook, interface, frame, work, tables),
-        Ok(false) => Verdict::Pass(PassReason::NotIp),
-        Err(reason) => Verdict::Drop(reason),
+    if work.arrival.advance() {
+        work.stage = Stage::LOOK;
+    }
+    match parse_apart(frame, &mut work.parsed) {
+        Ok(()) => decide(hook, interface, frame, work, tables),
+        Err(verdict) => verdict,
     }
 }
 
-/// Parsing again costs less than handing the result over.
-#[inline(never)]
+/// Parsing again costs less than having the fast path keep all that it has read.
+#[inline(always)]
 fn parse_again<A: Address, P: Packet>(
     frame: &P,
     parsed: &mut Parsed<A>,
-) -> Result<bool, DropReason> {
-    *parsed = match parse::link(frame)? {
-        Link::Ipv4(offset) if !A::V6 => parse::packet(frame, offset, Reading::Full)?,
-        Link::Ipv6(offset) if A::V6 => parse::packet(frame, offset, Reading::Full)?,
-        _ => return Ok(false),
+    reading: Reading,
+) -> Result<(), Verdict> {
+    let read = match parse::link(frame) {
+        Ok(Link::Ipv4(offset)) if !A::V6 => parse::packet(frame, offset, reading),
+        Ok(Link::Ipv6(offset)) if A::V6 => parse::packet(frame, offset, reading),
+        Ok(_) => return Err(Verdict::Pass(PassReason::NotIp)),
+        Err(reason) => Err(reason),
     };
-    Ok(true)
+    *parsed = read.map_err(Verdict::Drop)?;
+    Ok(())
+}
+
+#[inline(never)]
+fn parse_apart<A: Address, P: Packet>(frame: &P, parsed: &mut Parsed<A>) -> Result<(), Verdict> {
+    parse_again(frame, parsed, Reading::Full)
 }

@@ -101,9 +101,10 @@ fn relay<A: Address, P: Packet, T: Tables>(
 ) -> Verdict {
     let to = &found.hit.rewrite();
     let kind = found.hit.target().kind;
-    let hop = relay::hop(context, found.hit.looks().next_hop, packet, parsed, to);
+    let overhead = tunnel::overhead::<A>(kind);
+    let hop = relay::hop(context, found.hit.looks().next_hop, packet, parsed, to, overhead);
     // Of a datagram's fragments only the first is answered (RFC 1122, 3.2.2).
-    if relay::is_undeliverable(&hop, packet, parsed, tunnel::overhead::<A>(kind)) {
+    if relay::is_undeliverable(&hop, packet, parsed, overhead) {
         return Verdict::Drop(DropReason::Undeliverable);
     }
     if relay::is_for_tc(context, &hop) {

@@ -8,7 +8,7 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Packet, Tables, Word,
+    Address, Context, Ends, Packet, Tables, Word,
     flow::{
         self, Hit, Looks,
         bucket::idle,
@@ -80,8 +80,19 @@ pub enum Verdict {
     Miss,
 }
 
+/// What the fast path leaves to the slow one.
+#[derive(Debug, Clone, Copy)]
+pub enum Miss {
+    /// A flow that the slow path has to look at, or a packet that is nothing plain.
+    Look,
+    /// No flow has the packet's tuple, whose ends are known already.
+    New(Ends),
+}
+
 /// Handles a packet of a flow that was judged under the tables in force and that the kernel may
-/// route; anything else is a [`Verdict::Miss`]. `interface` is the index of the interface the hook is on.
+/// route, and what comes in that is nobody's here; anything else is a [`Miss`], and so is SCTP: its
+/// checksum alone would double this program. `interface` is the index of the interface the hook is
+/// on.
 #[inline(always)]
 pub fn run<A: Address, P: Packet, T: Tables>(
     hook: Hook,
@@ -89,28 +100,23 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
     parsed: &Parsed<A>,
     tables: &T,
-) -> Verdict {
+) -> Result<Verdict, Miss> {
     let context = match Context::new(hook, interface, tables) {
         Ok(context) => context,
-        Err(no_side) => return no_side.verdict(),
+        Err(no_side) => return Ok(no_side.verdict()),
     };
     if hook == Hook::UplinkHandover {
-        return Verdict::Miss;
+        return Err(Miss::Look);
     }
-    if !matches!(parsed.kind, Kind::Flow | Kind::Portless) {
+    let is_plain = matches!(parsed.kind, Kind::Flow | Kind::Portless);
+    if !is_plain || parsed.tuple.protocol == protocol::SCTP {
         return match hook {
             Hook::UplinkEgress => leave(packet, parsed, &context),
-            _ => Verdict::Miss,
+            _ => Err(Miss::Look),
         };
     }
     let Some(found) = flow::find(&context, &parsed.tuple) else {
-        return match hook {
-            Hook::UplinkEgress => Verdict::Pass(PassReason::NotOurs),
-            Hook::WorkloadEgress if is_translated_earlier(&context, parsed) => {
-                Verdict::Pass(PassReason::Established)
-            }
-            _ => Verdict::Miss,
-        };
+        return unknown(&context, parsed);
     };
     let looks = found.hit.looks();
     let target = found.hit.target();
@@ -119,26 +125,48 @@ pub fn run<A: Address, P: Packet, T: Tables>(
         && (relay::is_relayed(target.kind)
             || needs_a_look(&context, &found.hit, looks, target, parsed))
     {
-        return Verdict::Miss;
+        return Err(Miss::Look);
     }
-    forward(packet, parsed, &context, &found, PassReason::Established)
+    Ok(forward(packet, parsed, &context, &found, PassReason::Established))
 }
 
-/// What leaves by the uplink without ports of its own: later fragments of replies, and errors that
-/// are about a reply's flow.
+/// A packet whose tuple no flow has.
+#[inline(always)]
+fn unknown<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    parsed: &Parsed<A>,
+) -> Result<Verdict, Miss> {
+    match context.hook {
+        Hook::UplinkEgress => return Ok(Verdict::Pass(PassReason::NotOurs)),
+        Hook::WorkloadEgress if is_translated_earlier(context, parsed) => {
+            return Ok(Verdict::Pass(PassReason::Established));
+        }
+        _ => {}
+    }
+    let Some(ends) = Ends::find(&parsed.tuple, context) else {
+        return Ok(Verdict::Drop(DropReason::MissingMap));
+    };
+    if context.hook == Hook::UplinkIngress && ends.are_elsewhere() && parsed.tuple.is_ordinary() {
+        return Ok(Verdict::Pass(PassReason::NotOurs));
+    }
+    Err(Miss::New(ends))
+}
+
+/// What leaves by the uplink and is not plain: SCTP, later fragments of replies, and errors that are
+/// about a reply's flow.
 #[inline(always)]
 fn leave<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
     parsed: &Parsed<A>,
     context: &Context<'_, T>,
-) -> Verdict {
+) -> Result<Verdict, Miss> {
     match parsed.kind {
-        Kind::IcmpError => Verdict::Miss,
-        Kind::LaterFragment => match fragment::find(context, parsed) {
+        Kind::IcmpError | Kind::Flow => Err(Miss::Look),
+        Kind::LaterFragment => Ok(match fragment::find(context, parsed) {
             Some(found) => fragment::forward(packet, parsed, context, &found),
             None => Verdict::Pass(PassReason::NotOurs),
-        },
-        _ => Verdict::Pass(PassReason::NotOurs),
+        }),
+        _ => Ok(Verdict::Pass(PassReason::NotOurs)),
     }
 }
 

@@ -30,12 +30,22 @@ pub trait Packet {
         self.len() == 0
     }
 
-    /// Reads an unsigned integer as it lies in memory, which is network order; `None` where the
+    /// Reads unsigned integers as they lie in memory, which is network order; `None` where the
     /// frame ends before.
-    fn load<U: Unit>(&self, offset: u32) -> Option<U>;
+    fn load_array<U: Unit, const N: usize>(&self, offset: u32) -> Option<[U; N]>;
 
-    /// Writes an unsigned integer as it is to lie in memory; `false` where the frame ends before.
-    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool;
+    /// Writes unsigned integers as they are to lie in memory; `false` where the frame ends before.
+    fn store_array<U: Unit, const N: usize>(&mut self, offset: u32, values: [U; N]) -> bool;
+
+    #[inline(always)]
+    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+        self.load_array(offset).map(|[value]| value)
+    }
+
+    #[inline(always)]
+    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
+        self.store_array(offset, [value])
+    }
 
     /// Adds `delta` to what the transport checksum at `offset` covers. With `zero_is_none` (UDP)
     /// a field of zero stays, and a result of zero becomes 0xffff (RFC 768).
@@ -67,6 +77,11 @@ pub trait Packet {
     fn wire_length(&self, length: u32, headers: u32) -> u32 {
         let _ = headers;
         length
+    }
+
+    /// The payload of each segment, where the kernel will segment this frame.
+    fn segment(&self) -> Option<u32> {
+        None
     }
 
     /// Where the kernel would route an IP packet of `length` bytes that came in where this one did

@@ -224,8 +224,8 @@ impl<A> Parsed<A> {
 
     #[inline(always)]
     fn read_ports<P: Packet>(&mut self, packet: &P) -> Result<(), DropReason> {
-        self.tuple.source_port = Port(packet.load(self.transport).ok_or(TRUNCATED)?);
-        self.tuple.destination_port = Port(packet.load(self.transport + 2).ok_or(TRUNCATED)?);
+        let [source, destination] = packet.load_array(self.transport).ok_or(TRUNCATED)?;
+        (self.tuple.source_port, self.tuple.destination_port) = (Port(source), Port(destination));
         self.kind = Kind::Flow;
         Ok(())
     }
@@ -258,7 +258,8 @@ pub fn quoted<A: Address, P: Packet>(packet: &P, offset: u32) -> Option<Quoted<A
     let transport = header.transport;
     let (source_port, destination_port) = match header.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
-            (Port(packet.load(transport)?), Port(packet.load(transport + 2)?))
+            let [source, destination] = packet.load_array(transport)?;
+            (Port(source), Port(destination))
         }
         protocol::ICMP | protocol::ICMP6 if matches!(packet.load::<u8>(transport)?, 8 | 128) => {
             let identifier = Port(packet.load(transport + 4)?);
@@ -284,13 +285,15 @@ pub fn ipv4<P: Packet>(
     reading: Reading,
 ) -> Result<Network<V4>, DropReason> {
     const TRUNCATED: DropReason = DropReason::TruncatedIp;
-    let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
-    let length = u16::from_be(packet.load(offset + 2).ok_or(TRUNCATED)?) as u32;
-    let identification: u16 = packet.load(offset + 4).ok_or(TRUNCATED)?;
-    let fragment = u16::from_be(packet.load(offset + 6).ok_or(TRUNCATED)?);
-    let ttl = packet.load(offset + 8).ok_or(TRUNCATED)?;
-    let protocol = packet.load(offset + 9).ok_or(TRUNCATED)?;
-    let (source, destination) = V4::load_pair(packet, offset).ok_or(TRUNCATED)?;
+    let words: [u32; 5] = packet.load_array(offset).ok_or(TRUNCATED)?;
+    let [first, second, third, source, destination] = words;
+    let [version, _, length @ ..] = first.to_ne_bytes();
+    let length = u16::from_be_bytes(length) as u32;
+    let [identification @ .., flags, offset_low] = second.to_ne_bytes();
+    let identification = u16::from_ne_bytes(identification);
+    let fragment = u16::from_be_bytes([flags, offset_low]);
+    let [ttl, protocol, ..] = third.to_ne_bytes();
+    let (source, destination) = (V4(source), V4(destination));
     let header_length = (version as u32 & 0xf) * 4;
     if version >> 4 != 4 || header_length < 20 || length < header_length {
         return Err(DropReason::MalformedIp);
@@ -322,11 +325,11 @@ pub fn ipv6<P: Packet>(
     reading: Reading,
 ) -> Result<Network<V6>, DropReason> {
     const TRUNCATED: DropReason = DropReason::TruncatedIp;
-    let version: u8 = packet.load(offset).ok_or(TRUNCATED)?;
-    let payload = u16::from_be(packet.load(offset + 4).ok_or(TRUNCATED)?);
-    let next = packet.load(offset + 6).ok_or(TRUNCATED)?;
-    let ttl = packet.load(offset + 7).ok_or(TRUNCATED)?;
-    let (source, destination) = V6::load_pair(packet, offset).ok_or(TRUNCATED)?;
+    let words: [u64; 5] = packet.load_array(offset).ok_or(TRUNCATED)?;
+    let [first, a, b, c, d] = words;
+    let (source, destination) = (V6([a, b]), V6([c, d]));
+    let [version, _, _, _, payload @ .., next, ttl] = first.to_ne_bytes();
+    let payload = u16::from_be_bytes(payload);
     let length = 40 + payload as u32;
     if version >> 4 != 6 || (reading != Reading::Quoted && offset + length > packet.len()) {
         return Err(DropReason::MalformedIp);

@@ -39,6 +39,17 @@ pub fn judge<A: Address, T: Tables>(
     tuple: &Tuple<A>,
     shape: Shape,
 ) -> Result<(), DropReason> {
+    judge_in_place(tables, ends, tuple, shape)
+}
+
+/// [`judge`], without a call.
+#[inline(always)]
+pub fn judge_in_place<A: Address, T: Tables>(
+    tables: &Context<'_, T>,
+    ends: Ends,
+    tuple: &Tuple<A>,
+    shape: Shape,
+) -> Result<(), DropReason> {
     let Ends { source, destination } = ends;
     let itself = source.endpoint() == destination.endpoint();
     if itself && shape != Shape::Translated {
@@ -200,6 +211,10 @@ mod tests {
         fn remember(&self, _: &AffinityKey, _: &Affinity) {}
 
         fn clock(&self) -> u64 {
+            0
+        }
+
+        fn nanoseconds(&self) -> u64 {
             0
         }
     }

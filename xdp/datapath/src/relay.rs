@@ -13,10 +13,14 @@ use abi::{
 
 use crate::{
     Address, Context, Hook, Packet, Tables, Verdict, Work, flow::Rewrite, hook::usable_hop,
-    parse::Parsed, rewrite, tunnel,
+    parse::Parsed, rewrite, tunnel, tuple::protocol,
 };
 
-/// The next hop of a packet that becomes `to`: what the flow names by `id`, or the kernel's route.
+/// The next hop of a packet that becomes `to` and grows by `overhead` bytes: what the flow names by
+/// `id`, or the kernel's route.
+///
+/// Where the neighbour is not known yet, the kernel repeats the length that it is asked about
+/// rather than give the MTU: so it is asked about what will leave.
 #[inline(always)]
 pub fn hop<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
@@ -24,11 +28,12 @@ pub fn hop<A: Address, P: Packet, T: Tables>(
     packet: &P,
     parsed: &Parsed<A>,
     to: &Rewrite<A>,
+    overhead: u32,
 ) -> NextHop {
     if let Some(hop) = usable_hop(context, id, packet, parsed) {
         *hop
     } else {
-        packet.route(to, parsed.tuple.protocol, wire_length(packet, parsed))
+        packet.route(to, parsed.tuple.protocol, wire_length(packet, parsed) + overhead)
     }
 }
 
@@ -40,7 +45,8 @@ pub fn find_hop<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
 ) {
     let Work { parsed, flow, .. } = work;
-    work.hop = hop(context, flow.looks.next_hop, packet, parsed, &flow.rewrite);
+    let overhead = tunnel::overhead::<A>(flow.target.kind);
+    work.hop = hop(context, flow.looks.next_hop, packet, parsed, &flow.rewrite, overhead);
 }
 
 /// Whether the packet, which grows by `overhead` bytes, cannot go this way, of which its sender
@@ -92,7 +98,18 @@ pub const fn is_relayed(kind: u8) -> bool {
     kind & (kind::SNAT | kind::HAIRPIN) == kind::SNAT || tunnel::is_tunnelled(kind)
 }
 
+/// The largest IP packet that the frame puts on a wire. It has to be exact: a sender of full
+/// segments that is told of less than it keeps to already never gets another one through.
 #[inline(always)]
 fn wire_length<A, P: Packet>(packet: &P, parsed: &Parsed<A>) -> u32 {
-    packet.wire_length(parsed.length, parsed.transport - parsed.network)
+    let Some(segment) = packet.segment() else { return parsed.length };
+    let header = match parsed.tuple.protocol {
+        protocol::TCP => {
+            let words: u8 = packet.load(parsed.transport + 12).unwrap_or(u8::MAX);
+            (words >> 4) as u32 * 4
+        }
+        // RFC 768.
+        _ => 8,
+    };
+    parsed.transport - parsed.network + header + segment
 }

@@ -81,7 +81,7 @@ pub fn translate_addresses<A: Address, P: Packet>(
 
 #[inline(always)]
 fn write_ports<A: Address, P: Packet>(packet: &mut P, transport: u32, to: &Rewrite<A>) -> bool {
-    packet.store(transport, to.source_port.0) && packet.store(transport + 2, to.destination_port.0)
+    packet.store_array(transport, [to.source_port.0, to.destination_port.0])
 }
 
 /// Adds `delta` to what the IPv4 header checksum at `offset` covers.
@@ -100,10 +100,12 @@ pub fn address_frame<A: Address, P: Packet>(
 ) -> Result<(), DropReason> {
     let [a, b, c, d, e, f, _, _] = hop.destination;
     let [g, h, i, j, k, l, _, _] = hop.source;
-    let done = packet.store(0, u32::from_ne_bytes([a, b, c, d]))
-        && packet.store(4, u32::from_ne_bytes([e, f, g, h]))
-        && packet.store(8, u32::from_ne_bytes([i, j, k, l]));
-    if done { decrement_ttl::<A, P>(packet, parsed.network) } else { Err(DropReason::Rewrite) }
+    let addresses = [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes);
+    if packet.store_array(0, addresses) {
+        decrement_ttl::<A, P>(packet, parsed.network)
+    } else {
+        Err(DropReason::Rewrite)
+    }
 }
 
 /// Takes one from the hop limit.
@@ -130,15 +132,8 @@ fn lower_ttl<A: Address, P: Packet>(packet: &mut P, network: u32) -> bool {
 /// Sends the frame back where it came from, on the link.
 #[inline(always)]
 pub fn turn_around<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
-    // One after the other: checked together, the compiler drops checks that later ones imply, and
-    // the verifier does not follow.
-    let Some(to) = packet.load::<u32>(0) else { return Err(DropReason::Rewrite) };
-    let Some(to_end) = packet.load::<u16>(4) else { return Err(DropReason::Rewrite) };
-    let Some(from) = packet.load::<u32>(6) else { return Err(DropReason::Rewrite) };
-    let Some(from_end) = packet.load::<u16>(10) else { return Err(DropReason::Rewrite) };
-    let done = packet.store(0, from)
-        && packet.store(4, from_end)
-        && packet.store(6, to)
-        && packet.store(10, to_end);
-    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+    let Some([a, b, c, d, e, f]) = packet.load_array::<u16, 6>(0) else {
+        return Err(DropReason::Rewrite);
+    };
+    if packet.store_array(0, [d, e, f, a, b, c]) { Ok(()) } else { Err(DropReason::Rewrite) }
 }

@@ -50,8 +50,34 @@ const CHOICE_KEY: [u64; 2] = [0x5a6f_6e65_4761_7465, 0x6261_636b_656e_6473];
 
 /// Looks the destination up among the frontends, takes the backend that the service remembers for
 /// the client or chooses one by the tuple's hash, and makes the tuple the one that the backend sees.
-#[inline(never)]
+///
+/// The keys of IPv6 fill the stack; they are looked up out of line.
+#[inline(always)]
 pub fn steer<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    ends: Ends,
+    tuple: &mut Tuple<A>,
+    choice: &mut Choice,
+) -> Steering {
+    if A::V6 {
+        steer_apart(context, ends, tuple, choice)
+    } else {
+        steer_in_place(context, ends, tuple, choice)
+    }
+}
+
+#[inline(never)]
+fn steer_apart<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    ends: Ends,
+    tuple: &mut Tuple<A>,
+    choice: &mut Choice,
+) -> Steering {
+    steer_in_place(context, ends, tuple, choice)
+}
+
+#[inline(always)]
+fn steer_in_place<A: Address, T: Tables>(
     context: &Context<'_, T>,
     ends: Ends,
     tuple: &mut Tuple<A>,
@@ -166,10 +192,13 @@ fn choose<'c, A: Address, T: Tables>(
     range: Range,
     tuple: &Tuple<A>,
 ) -> Option<(u32, &'c Backend)> {
-    let id = match affinity::recall(context, service, range, &tuple.source) {
-        0 => by_slot(context, range, tuple)?,
-        remembered => remembered,
-    };
+    let mut id = 0;
+    if affinity::is_kept(context, service) {
+        id = affinity::recall(context, service, range, &tuple.source);
+    }
+    if id == 0 {
+        id = by_slot(context, range, tuple)?;
+    }
     serving(context, id).map(|record| (id, record))
 }
 

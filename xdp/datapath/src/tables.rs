@@ -39,6 +39,8 @@ pub trait Tables {
     fn remember(&self, key: &AffinityKey, affinity: &Affinity);
     /// Jiffies, all 64 bits.
     fn clock(&self) -> u64;
+    /// Nanoseconds since the node started.
+    fn nanoseconds(&self) -> u64;
     /// Jiffies, the lowest 32 bits.
     #[inline(always)]
     fn now(&self) -> u32 {

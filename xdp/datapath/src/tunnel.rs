@@ -26,11 +26,20 @@ impl Arrival {
     const UNWRAPPED: u32 = 1;
     const THROUGH_TUNNEL: u32 = 2;
 
-    /// For the next packet: what was unwrapped just now, or another.
+    /// For a packet that comes from the fast path.
     #[inline(always)]
-    pub fn advance(&mut self) {
+    pub fn begin(&mut self) {
+        self.stage = 0;
+    }
+
+    /// Whether the packet was unwrapped just now.
+    #[inline(always)]
+    pub fn advance(&mut self) -> bool {
         let unwrapped = self.stage == Self::UNWRAPPED;
-        self.stage = if unwrapped { Self::THROUGH_TUNNEL } else { 0 };
+        if unwrapped {
+            self.stage = Self::THROUGH_TUNNEL;
+        }
+        unwrapped
     }
 
     #[inline(always)]
@@ -71,6 +80,13 @@ pub fn wrap<A: Address, P: Packet, T: Tables>(
     if done { Ok(()) } else { Err(DropReason::Rewrite) }
 }
 
+/// Whether a packet may have another one in it.
+#[inline(always)]
+pub fn is_wrapper<A: Address>(parsed: &Parsed<A>) -> bool {
+    let Parsed { tuple, kind, network, transport, .. } = parsed;
+    *kind == Kind::Portless && tuple.protocol == A::TUNNEL && transport - network == A::HEADER
+}
+
 /// Takes a packet out of the one that another node has put it into; says whether there was any. The
 /// slow path begins anew with it.
 ///
@@ -82,10 +98,7 @@ pub fn unwrap<A: Address, P: Packet, T: Tables>(
     work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<bool, DropReason> {
-    let Parsed { tuple, kind, network, transport, .. } = work.parsed;
-    if kind != Kind::Portless || tuple.protocol != A::TUNNEL || transport - network != A::HEADER {
-        return Ok(false);
-    }
+    let Parsed { tuple, network, transport, .. } = work.parsed;
     let ends = Ends::of(&tuple, context).ok_or(DropReason::MissingMap)?;
     let is_here = ends.destination.endpoint() != 0 || ends.destination.has(Leaf::THIS_NODE);
     if !is_here || !ends.source.has(Leaf::OTHER_NODE) {

@@ -59,6 +59,14 @@ impl<A: Address> Tuple<A> {
         }
     }
 
+    /// Whether packets with these addresses are routed: from one host to another.
+    #[inline(always)]
+    pub fn is_ordinary(&self) -> bool {
+        !self.source.is_martian_source()
+            && !self.destination.is_loopback()
+            && !self.destination.is_local_scope()
+    }
+
     /// Both ports and the protocol as they lie in a flow entry's key.
     #[inline(always)]
     pub fn port_word(&self) -> u64 {

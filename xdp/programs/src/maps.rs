@@ -84,9 +84,9 @@ pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { AFFINITY_ENTRIES as usi
 pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
 
 #[btf_map(name = "zg5_tail_xdp")]
-pub static TAIL_XDP: ProgramArray<{ abi::tail::XDP_SLOTS as usize }> = ProgramArray::new();
+pub static TAIL_XDP: ProgramArray<{ abi::tail::XDP_PROGRAMS.len() }> = ProgramArray::new();
 #[btf_map(name = "zg5_tail_tc")]
-pub static TAIL_TC: ProgramArray<{ abi::tail::TC_SLOTS as usize }> = ProgramArray::new();
+pub static TAIL_TC: ProgramArray<{ abi::tail::TC_PROGRAMS.len() }> = ProgramArray::new();
 
 /// Room for a slow path's work: one packet at a time on a processor, since programs of these
 /// types do not interrupt each other.

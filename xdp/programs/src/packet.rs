@@ -1,6 +1,6 @@
 //! Frames in the kernel: every unsafe access to packet memory is in this module.
 
-use core::{arch::asm, ptr};
+use core::{arch::asm, array, ptr};
 
 use abi::{next_hop::NextHop, tail::HANDOVER};
 use aya_ebpf::{
@@ -29,8 +29,9 @@ pub const REACH: u32 = MAX_OFFSET + 1;
 trait Linear {
     fn bounds(&self) -> (usize, usize);
 
+    /// Where `N` values lie.
     #[inline(always)]
-    fn slot<U: Unit>(&self, offset: u32) -> Option<*mut U> {
+    fn slots<U: Unit, const N: usize>(&self, offset: u32) -> Option<*mut U> {
         let (start, end) = self.bounds();
         if offset > MAX_OFFSET {
             return None;
@@ -38,21 +39,24 @@ trait Linear {
         let at = start + offset as usize;
         // At least two: the compiler turns "one byte fits" into a comparison that teaches the
         // verifier nothing. No field that is read by the byte is the last of its header.
-        if at + Ord::max(size_of::<U>(), 2) > end { None } else { Some(at as *mut U) }
+        if at + Ord::max(size_of::<[U; N]>(), 2) > end { None } else { Some(at as *mut U) }
     }
 
     #[inline(always)]
-    fn read<U: Unit>(&self, offset: u32) -> Option<U> {
-        // SAFETY: `slot` checked that the whole value is inside the frame. Kernels that run these
+    fn read<U: Unit, const N: usize>(&self, offset: u32) -> Option<[U; N]> {
+        let slots = self.slots::<U, N>(offset)?;
+        // SAFETY: `slots` checked that all values are inside the frame. Kernels that run these
         // programs allow accesses of any alignment; an unaligned read would be done by the byte.
-        self.slot(offset).map(|slot| unsafe { ptr::read_volatile(slot) })
+        Some(array::from_fn(|index| unsafe { ptr::read_volatile(slots.add(index)) }))
     }
 
     #[inline(always)]
-    fn write<U: Unit>(&mut self, offset: u32, value: U) -> bool {
-        let Some(slot) = self.slot(offset) else { return false };
-        // SAFETY: as above.
-        unsafe { ptr::write_volatile(slot, value) };
+    fn write<U: Unit, const N: usize>(&mut self, offset: u32, values: [U; N]) -> bool {
+        let Some(slots) = self.slots::<U, N>(offset) else { return false };
+        for (index, value) in values.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { ptr::write_volatile(slots.add(index), value) };
+        }
         true
     }
 }
@@ -89,23 +93,23 @@ impl Packet for XdpFrame<'_> {
     }
 
     #[inline(always)]
-    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+    fn load_array<U: Unit, const N: usize>(&self, offset: u32) -> Option<[U; N]> {
         self.read(offset)
     }
 
     #[inline(always)]
-    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
-        self.write(offset, value)
+    fn store_array<U: Unit, const N: usize>(&mut self, offset: u32, values: [U; N]) -> bool {
+        self.write(offset, values)
     }
 
     #[inline(always)]
     fn update_checksum(&mut self, offset: u32, delta: u16, _: Field, zero_is_none: bool) -> bool {
-        let Some(field) = self.read::<u16>(offset) else { return false };
+        let Some(field) = self.load::<u16>(offset) else { return false };
         if zero_is_none && field == 0 {
             return true;
         }
         let updated = checksum::update(field, delta);
-        self.write(offset, if zero_is_none && updated == 0 { 0xffff } else { updated })
+        self.store(offset, if zero_is_none && updated == 0 { 0xffff } else { updated })
     }
 
     #[inline(always)]
@@ -165,30 +169,23 @@ impl XdpFrame<'_> {
     /// verifier does not follow.
     #[inline(never)]
     fn grow(&mut self, by: i32) -> bool {
-        let Some(addresses) = self.read::<u64>(0) else { return false };
-        let Some(tag) = self.read::<u64>(8) else { return false };
-        let Some(tags) = self.read::<u64>(16) else { return false };
+        let Some(link) = self.read::<u64, 3>(0) else { return false };
         // SAFETY: the context is the program's own.
         let grown = unsafe { bpf_xdp_adjust_head(self.0.ctx, -by) } == 0;
-        grown && self.write(0, addresses) && self.write(8, tag) && self.write(16, tags)
+        grown && self.write(0, link)
     }
 
     /// Shrinks at the front, and takes the link header along, which ends at `network`.
     #[inline(never)]
     fn shrink(&mut self, network: u32, by: i32) -> bool {
-        let Some(addresses) = self.read::<u64>(0) else { return false };
-        let Some(rest) = self.read::<u32>(8) else { return false };
-        let Some(ethertype) = self.read::<u16>(12) else { return false };
-        let Some(tag) = self.read::<u32>(14) else { return false };
-        let Some(tags) = self.read::<u32>(18) else { return false };
+        let Some(link) = self.read::<u16, 11>(0) else { return false };
         // SAFETY: the context is the program's own.
         let shrunk = unsafe { bpf_xdp_adjust_head(self.0.ctx, by) } == 0;
+        let [a, b, c, d, e, f, g, h, i, j, k] = link;
         shrunk
-            && self.write(0, addresses)
-            && self.write(8, rest)
-            && self.write(12, ethertype)
-            && (network < 18 || self.write(14, tag))
-            && (network < 22 || self.write(18, tags))
+            && self.write(0, [a, b, c, d, e, f, g])
+            && (network < 18 || self.write(14, [h, i]))
+            && (network < 22 || self.write(18, [j, k]))
     }
 }
 
@@ -225,13 +222,13 @@ impl Packet for TcFrame<'_> {
     }
 
     #[inline(always)]
-    fn load<U: Unit>(&self, offset: u32) -> Option<U> {
+    fn load_array<U: Unit, const N: usize>(&self, offset: u32) -> Option<[U; N]> {
         self.read(offset)
     }
 
     #[inline(always)]
-    fn store<U: Unit>(&mut self, offset: u32, value: U) -> bool {
-        self.write(offset, value)
+    fn store_array<U: Unit, const N: usize>(&mut self, offset: u32, values: [U; N]) -> bool {
+        self.write(offset, values)
     }
 
     #[inline(always)]
@@ -277,13 +274,15 @@ impl Packet for TcFrame<'_> {
 
     #[inline(always)]
     fn wire_length(&self, length: u32, headers: u32) -> u32 {
+        // The segment size counts payload only; the longest TCP header is 60 bytes.
+        self.segment().map_or(length, |segment| segment + headers + 60)
+    }
+
+    #[inline(always)]
+    fn segment(&self) -> Option<u32> {
         // SAFETY: the context's buffer is valid while the program runs.
         let segment = unsafe { (*self.0.skb.skb).gso_size };
-        if segment == 0 {
-            return length;
-        }
-        // The segment size counts payload only; the longest TCP header is 60 bytes.
-        segment + headers + 60
+        (segment != 0).then_some(segment)
     }
 
     #[inline(always)]

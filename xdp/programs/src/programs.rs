@@ -1,18 +1,23 @@
 //! The programs themselves.
+//!
+//! At each hook one begins, which handles packets of known flows, and others go on: the slow path of
+//! each family, and where connections begin one that is quick for those.
 
 use abi::{
     reason::{DropReason, PassReason},
     tail::{
         JUDGED_MARK, UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6, UPLINK_HANDOVER_MISS4,
-        UPLINK_HANDOVER_MISS6, UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4,
-        WORKLOAD_EGRESS_MISS6, WORKLOAD_INGRESS_MISS4, WORKLOAD_INGRESS_MISS6,
+        UPLINK_HANDOVER_MISS6, UPLINK_INGRESS_FIRST4, UPLINK_INGRESS_FIRST6, UPLINK_INGRESS_MISS4,
+        UPLINK_INGRESS_MISS6, WORKLOAD_EGRESS_MISS4, WORKLOAD_EGRESS_MISS6,
+        WORKLOAD_INGRESS_FIRST4, WORKLOAD_INGRESS_FIRST6, WORKLOAD_INGRESS_MISS4,
+        WORKLOAD_INGRESS_MISS6,
     },
 };
 use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use datapath::{Address, Family, Hook, Packet, V4, V6, Verdict};
+use datapath::{Address, Fast, Hook, Miss, SlowPath, V4, V6, Verdict, Work};
 
 use crate::{
     maps,
@@ -21,14 +26,56 @@ use crate::{
     verdict,
 };
 
+/// Where a hook's packets of a family go on.
+struct Slots {
+    first: u32,
+    miss: u32,
+}
+
+impl Slots {
+    /// Of a hook where connections hardly begin.
+    const fn slow(miss: u32) -> Self {
+        Self { first: miss, miss }
+    }
+
+    /// Leaves a packet to the next program.
+    #[inline(always)]
+    fn leave<A: Address>(&self, miss: Miss) -> (Verdict, Option<u32>) {
+        let Some(work) = maps::work::<A>() else {
+            return (NO_WORK, None);
+        };
+        work.begin(miss);
+        let slot = match miss {
+            Miss::New(_) => self.first,
+            Miss::Look => self.miss,
+        };
+        (Verdict::Miss, Some(slot))
+    }
+}
+
 #[xdp]
 pub fn uplink_ingress(context: XdpContext) -> u32 {
+    const V4_SLOTS: Slots = Slots { first: UPLINK_INGRESS_FIRST4, miss: UPLINK_INGRESS_MISS4 };
+    const V6_SLOTS: Slots = Slots { first: UPLINK_INGRESS_FIRST6, miss: UPLINK_INGRESS_MISS6 };
     let mut frame = XdpFrame(&context);
     let interface = context.ingress_ifindex() as u32;
-    let (verdict, family) =
-        datapath::fast(Hook::UplinkIngress, interface, &mut frame, &KernelTables);
-    let slot = slot(family, [UPLINK_INGRESS_MISS4, UPLINK_INGRESS_MISS6]);
+    let (verdict, slot) =
+        match datapath::fast(Hook::UplinkIngress, interface, &mut frame, &KernelTables) {
+            Fast::Done(verdict) => (verdict, None),
+            Fast::Missed4(miss) => V4_SLOTS.leave::<V4>(miss),
+            Fast::Missed6(miss) => V6_SLOTS.leave::<V6>(miss),
+        };
     verdict::xdp(&context, verdict, slot)
+}
+
+#[xdp]
+pub fn uplink_ingress_first4(context: XdpContext) -> u32 {
+    xdp_first::<V4>(&context, UPLINK_INGRESS_MISS4)
+}
+
+#[xdp]
+pub fn uplink_ingress_first6(context: XdpContext) -> u32 {
+    xdp_first::<V6>(&context, UPLINK_INGRESS_MISS6)
 }
 
 #[xdp]
@@ -46,7 +93,8 @@ pub fn uplink_egress(context: TcContext) -> i32 {
     if let Some(action) = judged(&context) {
         return action;
     }
-    tc_fast(&context, Hook::UplinkEgress, [UPLINK_EGRESS_MISS4, UPLINK_EGRESS_MISS6])
+    const SLOTS: [Slots; 2] = [Slots::slow(UPLINK_EGRESS_MISS4), Slots::slow(UPLINK_EGRESS_MISS6)];
+    tc_fast(&context, Hook::UplinkEgress, SLOTS)
 }
 
 #[classifier]
@@ -65,7 +113,9 @@ pub fn uplink_handover(context: TcContext) -> i32 {
     if !packet::is_handed_over(&context) {
         return verdict::TCX_NEXT;
     }
-    tc_fast(&context, Hook::UplinkHandover, [UPLINK_HANDOVER_MISS4, UPLINK_HANDOVER_MISS6])
+    const SLOTS: [Slots; 2] =
+        [Slots::slow(UPLINK_HANDOVER_MISS4), Slots::slow(UPLINK_HANDOVER_MISS6)];
+    tc_fast(&context, Hook::UplinkHandover, SLOTS)
 }
 
 #[classifier]
@@ -80,7 +130,21 @@ pub fn uplink_handover_miss6(context: TcContext) -> i32 {
 
 #[classifier]
 pub fn workload_ingress(context: TcContext) -> i32 {
-    tc_fast(&context, Hook::WorkloadIngress, [WORKLOAD_INGRESS_MISS4, WORKLOAD_INGRESS_MISS6])
+    const SLOTS: [Slots; 2] = [
+        Slots { first: WORKLOAD_INGRESS_FIRST4, miss: WORKLOAD_INGRESS_MISS4 },
+        Slots { first: WORKLOAD_INGRESS_FIRST6, miss: WORKLOAD_INGRESS_MISS6 },
+    ];
+    tc_fast(&context, Hook::WorkloadIngress, SLOTS)
+}
+
+#[classifier]
+pub fn workload_ingress_first4(context: TcContext) -> i32 {
+    tc_first::<V4>(&context, Hook::WorkloadIngress, WORKLOAD_INGRESS_MISS4)
+}
+
+#[classifier]
+pub fn workload_ingress_first6(context: TcContext) -> i32 {
+    tc_first::<V6>(&context, Hook::WorkloadIngress, WORKLOAD_INGRESS_MISS6)
 }
 
 #[classifier]
@@ -98,7 +162,9 @@ pub fn workload_egress(context: TcContext) -> i32 {
     if let Some(action) = judged(&context) {
         return action;
     }
-    tc_fast(&context, Hook::WorkloadEgress, [WORKLOAD_EGRESS_MISS4, WORKLOAD_EGRESS_MISS6])
+    const SLOTS: [Slots; 2] =
+        [Slots::slow(WORKLOAD_EGRESS_MISS4), Slots::slow(WORKLOAD_EGRESS_MISS6)];
+    tc_fast(&context, Hook::WorkloadEgress, SLOTS)
 }
 
 #[classifier]
@@ -111,41 +177,92 @@ pub fn workload_egress_miss6(context: TcContext) -> i32 {
     tc_miss::<V6>(&context, Hook::WorkloadEgress)
 }
 
-/// The slot of the slow path for a family.
-#[inline(always)]
-fn slot(family: Option<Family>, [miss4, miss6]: [u32; 2]) -> Option<u32> {
-    family.map(|family| match family {
-        Family::V4 => miss4,
-        Family::V6 => miss6,
-    })
+/// The slow path behind a slot.
+struct XdpSlow<'c> {
+    context: &'c XdpContext,
+    slot: u32,
 }
 
+impl<A, P> SlowPath<A, P> for XdpSlow<'_> {
+    #[inline(always)]
+    fn go_on(&self, _packet: &mut P, _work: &mut Work<A>) -> Verdict {
+        verdict::xdp_go_on(self.context, self.slot)
+    }
+}
+
+/// The same at tc hooks.
+struct TcSlow<'c> {
+    context: &'c TcContext,
+    slot: u32,
+}
+
+impl<A, P> SlowPath<A, P> for TcSlow<'_> {
+    #[inline(always)]
+    fn go_on(&self, _packet: &mut P, _work: &mut Work<A>) -> Verdict {
+        verdict::tc_go_on(self.context, self.slot)
+    }
+}
+
+const NO_WORK: Verdict = Verdict::Drop(DropReason::MissingMap);
+
 #[inline(always)]
-fn slow<A: Address, P: Packet>(hook: Hook, interface: u32, frame: &mut P) -> Verdict {
-    let Some(work) = maps::work::<A>() else { return Verdict::Drop(DropReason::MissingMap) };
-    datapath::slow(hook, interface, frame, work, &KernelTables)
+fn xdp_first<A: Address>(context: &XdpContext, miss: u32) -> u32 {
+    let (mut frame, interface) = (XdpFrame(context), context.ingress_ifindex() as u32);
+    let slow = XdpSlow { context, slot: miss };
+    let verdict = match maps::work::<A>() {
+        Some(work) => {
+            datapath::first(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables, slow)
+        }
+        None => NO_WORK,
+    };
+    verdict::xdp(context, verdict, None)
 }
 
 /// `again` is the slot of this very program, for what came through a tunnel.
 #[inline(always)]
 fn xdp_miss<A: Address>(context: &XdpContext, again: u32) -> u32 {
-    let interface = context.ingress_ifindex() as u32;
-    let verdict = slow::<A, _>(Hook::UplinkIngress, interface, &mut XdpFrame(context));
+    let (mut frame, interface) = (XdpFrame(context), context.ingress_ifindex() as u32);
+    let verdict = match maps::work::<A>() {
+        Some(work) => {
+            datapath::slow(Hook::UplinkIngress, interface, &mut frame, work, &KernelTables)
+        }
+        None => NO_WORK,
+    };
     verdict::xdp(context, verdict, Some(again))
 }
 
 #[inline(always)]
-fn tc_fast(context: &TcContext, hook: Hook, slots: [u32; 2]) -> i32 {
+fn tc_fast(context: &TcContext, hook: Hook, [slots4, slots6]: [Slots; 2]) -> i32 {
     let mut frame = TcFrame::new(context, packet::HEADERS);
     let interface = packet::interface(context);
-    let (verdict, family) = datapath::fast(hook, interface, &mut frame, &KernelTables);
-    verdict::tc(context, verdict, slot(family, slots))
+    let (verdict, slot) = match datapath::fast(hook, interface, &mut frame, &KernelTables) {
+        Fast::Done(verdict) => (verdict, None),
+        Fast::Missed4(miss) => slots4.leave::<V4>(miss),
+        Fast::Missed6(miss) => slots6.leave::<V6>(miss),
+    };
+    verdict::tc(context, verdict, slot)
+}
+
+#[inline(always)]
+fn tc_first<A: Address>(context: &TcContext, hook: Hook, miss: u32) -> i32 {
+    let mut frame = TcFrame::new(context, packet::HEADERS);
+    let interface = packet::interface(context);
+    let slow = TcSlow { context, slot: miss };
+    let verdict = match maps::work::<A>() {
+        Some(work) => datapath::first(hook, interface, &mut frame, work, &KernelTables, slow),
+        None => NO_WORK,
+    };
+    verdict::tc(context, verdict, None)
 }
 
 #[inline(always)]
 fn tc_miss<A: Address>(context: &TcContext, hook: Hook) -> i32 {
     let mut frame = TcFrame::new(context, packet::REACH);
-    let verdict = slow::<A, _>(hook, packet::interface(context), &mut frame);
+    let interface = packet::interface(context);
+    let verdict = match maps::work::<A>() {
+        Some(work) => datapath::slow(hook, interface, &mut frame, work, &KernelTables),
+        None => NO_WORK,
+    };
     verdict::tc(context, verdict, None)
 }
 

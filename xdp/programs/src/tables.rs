@@ -10,7 +10,11 @@ use abi::{
     port::Port,
     table::{Block, Table},
 };
-use aya_ebpf::{bindings::BPF_ANY, btf_maps::lpm_trie::Key, helpers::bpf_jiffies64};
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    btf_maps::lpm_trie::Key,
+    helpers::{bpf_jiffies64, bpf_ktime_get_ns},
+};
 use datapath::Tables;
 
 use crate::{maps, word::MapWord};
@@ -110,5 +114,11 @@ impl Tables for KernelTables {
     fn clock(&self) -> u64 {
         // SAFETY: the helper has no preconditions.
         unsafe { bpf_jiffies64() }
+    }
+
+    #[inline(always)]
+    fn nanoseconds(&self) -> u64 {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_ktime_get_ns() }
     }
 }

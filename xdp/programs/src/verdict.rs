@@ -54,8 +54,7 @@ pub fn xdp(context: &XdpContext, verdict: Verdict, slot: Option<u32>) -> u32 {
         }
         Verdict::Miss => {
             if let Some(slot) = slot {
-                // SAFETY: the target has the same program type and context.
-                unsafe { maps::TAIL_XDP.tail_call(context, slot) };
+                xdp_go_on(context, slot);
             }
             count(DropReason::MissingProgram as u32);
             xdp_action::XDP_DROP
@@ -91,13 +90,28 @@ pub fn tc(context: &TcContext, verdict: Verdict, slot: Option<u32>) -> i32 {
         }
         Verdict::Miss => {
             if let Some(slot) = slot {
-                // SAFETY: the target has the same program type and context.
-                unsafe { maps::TAIL_TC.tail_call(context, slot) };
+                tc_go_on(context, slot);
             }
             count(DropReason::MissingProgram as u32);
             TC_ACT_SHOT
         }
     }
+}
+
+/// Goes on in another program; gives a verdict where that is missing.
+#[inline(always)]
+pub fn xdp_go_on(context: &XdpContext, slot: u32) -> Verdict {
+    // SAFETY: the target has the same program type and context.
+    unsafe { maps::TAIL_XDP.tail_call(context, slot) };
+    Verdict::Drop(DropReason::MissingProgram)
+}
+
+/// [`xdp_go_on`], at tc hooks.
+#[inline(always)]
+pub fn tc_go_on(context: &TcContext, slot: u32) -> Verdict {
+    // SAFETY: the target has the same program type and context.
+    unsafe { maps::TAIL_TC.tail_call(context, slot) };
+    Verdict::Drop(DropReason::MissingProgram)
 }
 
 #[inline(always)]

@@ -49,7 +49,7 @@ fn default_routes4(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The interfaces of routes to ::/0 in `/proc/net/ipv6_route`.
+/// The interfaces of routes to `::/0` in `/proc/net/ipv6_route`.
 fn default_routes6(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();

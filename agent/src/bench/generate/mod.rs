@@ -3,6 +3,11 @@
 //! The kernel takes pages from a pool, has a program fill them, and redirects them out of an
 //! interface in batches (`BPF_F_TEST_XDP_LIVE_FRAMES`, Linux 5.18): no socket, no copy, no qdisc.
 //! The sequence of frames follows from the options alone.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "frames are counted far below 2⁵², and neither they nor times are negative"
+)]
 
 mod error;
 mod interface;
@@ -60,13 +65,11 @@ pub fn run(options: &GenerateOptions, out: &mut dyn Write) -> Result<(), BenchEr
 }
 
 fn load(options: &GenerateOptions, interface: &Interface) -> Result<Load, GenerateError> {
-    match &options.replay {
-        Some(path) => Ok(Load::Recorded(replay::read(path)?, interface.index)),
-        None => {
-            let source_mac = options.source_mac.unwrap_or(interface.mac);
-            Ok(Load::Frames(Frames::new(options, interface.index, source_mac)?))
-        }
+    if let Some(path) = &options.replay {
+        return Ok(Load::Recorded(replay::read(path)?, interface.index));
     }
+    let source_mac = options.source_mac.unwrap_or(interface.mac);
+    Ok(Load::Frames(Frames::new(options, interface.index, source_mac)?))
 }
 
 /// What of all is to be sent by the end of a sample.

@@ -229,24 +229,21 @@ impl Headers {
         let mut bytes = [destination_mac.0, source_mac.0].concat();
         let packet = length - ETHERNET as u16;
         let number = if protocol == TransportProtocol::Udp { UDP } else { TCP };
-        let transport = match self.addresses {
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-                bytes.extend((packet - 40).to_be_bytes());
-                bytes.extend([number, HOP_LIMIT]);
-                for address in [source, destination] {
-                    bytes.extend(&address.octets()[..12]);
-                    bytes.extend([0; 4]);
-                }
-                packet - 40
+        let transport = if let (IpAddr::V6(source), IpAddr::V6(destination)) = self.addresses {
+            bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            bytes.extend((packet - 40).to_be_bytes());
+            bytes.extend([number, HOP_LIMIT]);
+            for address in [source, destination] {
+                bytes.extend(&address.octets()[..12]);
+                bytes.extend([0; 4]);
             }
-            _ => {
-                bytes.extend([0x08, 0x00, 0x45, 0]);
-                bytes.extend(packet.to_be_bytes());
-                bytes.extend([0, 0, 0x40, 0, HOP_LIMIT, number, 0, 0]);
-                bytes.extend([0; 8]);
-                packet - 20
-            }
+            packet - 40
+        } else {
+            bytes.extend([0x08, 0x00, 0x45, 0]);
+            bytes.extend(packet.to_be_bytes());
+            bytes.extend([0, 0, 0x40, 0, HOP_LIMIT, number, 0, 0]);
+            bytes.extend([0; 8]);
+            packet - 20
         };
         bytes.extend([0; 4]);
         match protocol {
@@ -255,7 +252,7 @@ impl Headers {
                 bytes.extend([0; 2]);
             }
             TransportProtocol::Tcp => {
-                let acknowledged = if self.flags == SYN { 0 } else { 1 };
+                let acknowledged = u8::from(self.flags != SYN);
                 bytes.extend([0, 0, 0, 0, 0, 0, 0, acknowledged, 0x50, self.flags]);
                 bytes.extend([0xff, 0xff, 0, 0, 0, 0]);
             }

@@ -61,12 +61,15 @@ fn panel(
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(24)
         .x_label_area_size(40)
         .y_label_area_size(45)
         .build_cartesian_2d(0.0..100.0, 0.0..highest)?;
     chart
         .configure_mesh()
         .x_desc("Clients in zone a, % (backends: a third in each zone)")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(("sans-serif", 13))
         .light_line_style(WHITE)
         .draw()?;
@@ -77,9 +80,10 @@ fn panel(
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
     }
+    // No line of either panel comes down to there.
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerLeft)
         .label_font(("sans-serif", 13))
         .background_style(WHITE)
         .border_style(BLACK.mix(0.2))

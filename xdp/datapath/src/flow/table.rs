@@ -7,7 +7,7 @@ use super::{
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
-use crate::{Address, Context, Tables, Tuple, Word, decide::Work};
+use crate::{Address, Context, Tables, Tuple, Word, Work};
 
 /// An entry with the place of its statistics.
 pub struct Found<'t, A: Address, T: Tables> {
@@ -49,13 +49,39 @@ pub fn open<A: Address, T: Tables>(
     context: &Context<'_, T>,
     work: &mut Work<A>,
 ) -> Result<(), DropReason> {
-    let mirrored = work.mirror(context.control.hash_key);
-    let reply = match insert(context, mirrored, &work.key, &work.entry) {
+    open_by::<A, T, false>(context, work).map(|_| ())
+}
+
+/// [`open`], without calls; gives the packet's own entry.
+#[inline(always)]
+pub fn open_in_place<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    work: &mut Work<A>,
+) -> Result<Found<'t, A, T>, DropReason> {
+    open_by::<A, T, true>(context, work)
+}
+
+/// Not by functions as parameters: the kernel refuses what these leave in the BTF.
+#[inline(always)]
+fn open_by<'t, A: Address, T: Tables, const IN_PLACE: bool>(
+    context: &Context<'t, T>,
+    work: &mut Work<A>,
+) -> Result<Found<'t, A, T>, DropReason> {
+    let insert = |hash, key: &Key, entry: &Flow<A>| {
+        if IN_PLACE {
+            insert_in_place(context, hash, key, entry)
+        } else {
+            insert(context, hash, key, entry)
+        }
+    };
+    let secret = context.control.hash_key;
+    let mirrored = if IN_PLACE { work.mirror_in_place(secret) } else { work.mirror(secret) };
+    let reply = match insert(mirrored, &work.key, &work.entry) {
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
         Some(Inserted::Existing(_)) if vacate(context, work) => {
             let mirrored = work.mirror(context.control.hash_key);
-            match insert(context, mirrored, &work.key, &work.entry) {
+            match insert(mirrored, &work.key, &work.entry) {
                 Some(Inserted::New(hit)) => hit,
                 _ => return Err(DropReason::FlowConflict),
             }
@@ -66,8 +92,10 @@ pub fn open<A: Address, T: Tables>(
     };
     work.key = Key::of(&work.parsed.tuple);
     let own = hash::<A>(&work.key, context.control.hash_key);
-    match insert(context, own, &work.key, &work.flow) {
-        Some(Inserted::New(_) | Inserted::Existing(_)) => Ok(()),
+    match insert(own, &work.key, &work.flow) {
+        Some(Inserted::New(hit) | Inserted::Existing(hit)) => {
+            Ok(Found { hit, bucket: own as u32 & A::flow_mask(context.control) })
+        }
         Some(Inserted::Full) | None => {
             reply.retire();
             Err(DropReason::FlowTableFull)
@@ -93,9 +121,20 @@ pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A
     true
 }
 
-/// Inserts one entry. Out of line for the sake of the kernel's stack.
+/// [`insert_in_place`], out of line, for the slow path.
 #[inline(never)]
 fn insert<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    hash: u64,
+    key: &Key,
+    entry: &Flow<A>,
+) -> Option<Inserted<'t, A, T::Word>> {
+    insert_in_place(context, hash, key, entry)
+}
+
+/// Inserts one entry.
+#[inline(always)]
+fn insert_in_place<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     hash: u64,
     key: &Key,
@@ -175,8 +214,9 @@ pub fn account<A: Address, T: Tables>(
     }
 }
 
+/// Packets and bytes of an entry.
 #[inline(always)]
-fn stats<'t, A: Address, T: Tables>(
+pub fn stats<'t, A: Address, T: Tables>(
     tables: &Context<'t, T>,
     bucket: u32,
     way: usize,
