@@ -21,6 +21,7 @@ fn rows(options: &str) -> Vec<Value> {
     assert!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["machine"]["kernel"].is_string());
+    assert_eq!(report.as_object().unwrap().len(), 2, "machine and rows");
     report["rows"].as_array().unwrap().clone()
 }
 
@@ -30,7 +31,8 @@ fn left() -> Vec<String> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<_>>()
     };
-    let all = [names("/run/netns"), names("/sys/fs/bpf")].concat();
+    let temporary = std::env::temp_dir().display().to_string();
+    let all = [names("/run/netns"), names("/sys/fs/bpf"), names(&temporary)].concat();
     all.into_iter()
         .filter(|name| {
             let process = name.strip_prefix("zg-bench-").and_then(|rest| rest.split('-').next());

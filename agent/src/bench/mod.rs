@@ -2,10 +2,10 @@
 //!
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
-//! method is in docs/performance.md. `generate` sends packets out of an interface that was named; `wire` and
-//! `compare` send them through routers in namespaces. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables; `services` what many services take. `zones` simulates how
-//! clients and backends in zones find each other; it needs no kernel.
+//! method is in docs/performance.md. `generate` sends packets out of an interface that was named;
+//! `wire` and `compare` send them through routers in namespaces. `control` measures the agent: what
+//! a change of the cluster takes from an object to the tables; `services` what many services take.
+//! `zones` simulates how clients and backends in zones find each other; it needs no kernel.
 
 mod compare;
 mod control;

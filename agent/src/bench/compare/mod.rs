@@ -50,12 +50,12 @@ fn compare(
 ) -> Result<Vec<Row>, BenchError> {
     let labs: Vec<&Lab> = labs.iter().filter(|lab| scenario.has(lab.router)).collect();
     let is_new = scenario == Scenario::New;
-    let frames = options.rounds.frames;
+    let frames = options.rounds.frames();
     let traffic = Traffic {
         flows: if is_new { 0 } else { options.flows },
         size: SIZE,
-        frames: if is_new { frames.min(MOST_NEW / options.rounds.rounds) } else { frames }.into(),
-        rounds: options.rounds.rounds,
+        frames: if is_new { frames.min(MOST_NEW / options.rounds.rounds()) } else { frames }.into(),
+        rounds: options.rounds.rounds(),
     };
     let figures = measure(&labs, traffic)?;
     // Of new flows every frame is of its own.
@@ -66,5 +66,5 @@ fn compare(
 
 /// Of frames: the shortest that there are.
 const SIZE: u32 = 64;
-/// What a kernel with little memory tracks of connections (nf_conntrack_max), with room to spare.
+/// What a kernel with little memory tracks of connections (`nf_conntrack_max`), with room to spare.
 const MOST_NEW: u32 = 200_000;

@@ -2,6 +2,7 @@
 //!
 //! Texts are placed by estimated widths, not by fonts of this machine, so that the file is the same
 //! everywhere.
+#![expect(clippy::cast_precision_loss, reason = "there are few routers")]
 
 use std::io;
 

@@ -51,7 +51,7 @@ pub fn run(options: &GenerateOptions, out: &mut dyn Write) -> Result<(), BenchEr
     let mut frames = 0;
     for sample in 0..options.samples {
         let begin = Instant::now();
-        let sent = sender.send(amount_until(options, sample), start)?;
+        let sent = sender.send(amount_until(options, sample), start)?.frames;
         if sent > 0 {
             frames += sent;
             pps.push(sent as f64 / begin.elapsed().as_secs_f64());

@@ -80,7 +80,7 @@ impl Drop for Agent {
 }
 
 const NODE: &str = "bench";
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Clients are pods of a node beyond the generator's wire, backends pods of one beyond the sink's:
 /// no address but the service's is translated, as by kube-proxy.

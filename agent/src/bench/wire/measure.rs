@@ -1,17 +1,18 @@
 //! Rounds of frames through labs, and the processor's time for them.
+#![expect(clippy::cast_precision_loss, reason = "frames are counted far below 2⁵²")]
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
-use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::{
     WireError,
     lab::{GENERATOR, Lab, NODE},
     router::{BACKEND_PORT, CALLED, SERVICE_PORT, backend, service},
+    softirq,
 };
 use crate::bench::{
     generate::{Addresses, Amount, Frames, Load, Mac, Sender, Shape},
@@ -97,10 +98,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn round(&mut self, frames: u64) -> Result<(), WireError> {
-        let (counted, before) = (self.lab.counted(), self.processor_time()?);
-        self.send(frames)?;
-        let time = self.processor_time()?.saturating_sub(before);
-        let counted = self.lab.counted() - counted;
+        let before = self.lab.counted();
+        let time = self.send(frames)?;
+        let counted = self.lab.counted() - before;
         if counted == 0 {
             return Err(WireError::NothingCame { router: self.lab.router.name() });
         }
@@ -111,12 +111,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends frames, and waits until no more come through.
-    fn send(&self, frames: u64) -> Result<(), WireError> {
+    /// Sends frames, and waits until no more come through. Gives the processor's time for them: the
+    /// sender's thread's, in which packets are mostly forwarded, and what no such thread is charged.
+    fn send(&self, frames: u64) -> Result<Duration, WireError> {
         let until = self.sender.made() + frames;
         let counted = self.lab.counted() + frames;
         let amount = Amount { frames: Some(until), time: None, rate: None };
-        self.lab.at_generator(|| Ok(self.sender.send(amount, Instant::now())?))?;
+        let before = self.softirq_time()?;
+        let sent = self.lab.at_generator(|| Ok(self.sender.send(amount, Instant::now())?))?;
         let mut last = self.lab.counted();
         let mut quiet = 0;
         while last < counted && quiet < QUIET_TICKS {
@@ -125,19 +127,11 @@ impl Run<'_> {
             quiet = if now == last { quiet + 1 } else { 0 };
             last = now;
         }
-        Ok(())
+        Ok(sent.busy + self.softirq_time()?.saturating_sub(before))
     }
 
-    /// Of this process, and of the thread that takes over a processor's packets when there are many.
-    fn processor_time(&self) -> Result<Duration, WireError> {
-        let own = Duration::from(
-            clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_err(std::io::Error::from)?,
-        );
-        let mut all = own;
-        for processor in self.sender.processors() {
-            all += softirq_time(*processor)?;
-        }
-        Ok(all)
+    fn softirq_time(&self) -> Result<Duration, WireError> {
+        self.sender.processors().iter().map(|processor| softirq::time(*processor)).sum()
     }
 
     fn figures(self) -> Figures {
@@ -153,16 +147,3 @@ impl Run<'_> {
 const TICK: Duration = Duration::from_millis(2);
 /// A busy machine may leave `ksoftirqd` waiting for long.
 const QUIET_TICKS: u32 = 250;
-
-fn softirq_time(processor: usize) -> Result<Duration, WireError> {
-    let name = format!("ksoftirqd/{processor}");
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let path = entry.path();
-        if fs::read_to_string(path.join("comm")).is_ok_and(|it| it.trim() == name) {
-            let text = fs::read_to_string(path.join("schedstat"))?;
-            let nanoseconds = text.split(' ').next().and_then(|it| it.parse().ok());
-            return Ok(Duration::from_nanos(nanoseconds.unwrap_or_default()));
-        }
-    }
-    Ok(Duration::ZERO)
-}

@@ -12,6 +12,7 @@ mod options;
 mod report;
 mod router;
 mod rules;
+mod softirq;
 
 use std::io::Write;
 
@@ -40,8 +41,8 @@ pub fn run(options: &WireOptions, out: &mut dyn Write) -> Result<(), BenchError>
             let traffic = Traffic {
                 flows: *flows,
                 size: *size,
-                frames: options.rounds.frames.into(),
-                rounds: options.rounds.rounds,
+                frames: options.rounds.frames().into(),
+                rounds: options.rounds.rounds(),
             };
             let figures = measure(&labs.iter().collect::<Vec<_>>(), traffic)?;
             rows.extend(labs.iter().zip(figures).map(|(lab, figures)| WireRow {

@@ -74,13 +74,15 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes the namespaces and pins of benchmarks that no longer run.
+/// Removes the namespaces, pins and files of benchmarks that no longer run.
 pub fn sweep() -> Result<(), WireError> {
-    for name in orphans(DIRECTORY)? {
+    for name in orphans(Path::new(DIRECTORY))? {
         remove(&name)?;
     }
-    for name in orphans(BPFFS)? {
-        fs::remove_dir_all(Path::new(BPFFS).join(name))?;
+    for directory in [Path::new(BPFFS), &std::env::temp_dir()] {
+        for name in orphans(directory)? {
+            fs::remove_dir_all(directory.join(name))?;
+        }
     }
     Ok(())
 }
@@ -93,7 +95,7 @@ const PREFIX: &str = "zg-bench-";
 const DIRECTORY: &str = "/run/netns";
 const BPFFS: &str = "/sys/fs/bpf";
 
-fn orphans(directory: &str) -> Result<Vec<String>, WireError> {
+fn orphans(directory: &Path) -> Result<Vec<String>, WireError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,

@@ -50,10 +50,47 @@ pub struct CompareOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Rounds {
     /// Rounds, in which routers take turns; the median is reported
-    #[arg(long, value_name = "COUNT", default_value = "5",
+    #[arg(long = "rounds", value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
-    pub rounds: u32,
+    count: Option<u32>,
     /// Frames of a round
-    #[arg(long, value_parser = count, value_name = "COUNT", default_value = "200000")]
-    pub frames: u32,
+    #[arg(long, value_parser = count, value_name = "COUNT")]
+    frames: Option<u32>,
+    /// Fewer and shorter rounds: seconds, for a rough idea
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Rounds {
+    pub fn rounds(self) -> u32 {
+        self.count.unwrap_or(if self.quick { 3 } else { 5 })
+    }
+
+    pub fn frames(self) -> u32 {
+        self.frames.unwrap_or(if self.quick { 20_000 } else { 200_000 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        rounds: Rounds,
+    }
+
+    #[test]
+    fn quick_means_less_of_what_is_not_said() {
+        let parse = |arguments: &[&str]| {
+            let rounds = Cli::try_parse_from([&["wire"], arguments].concat()).unwrap().rounds;
+            (rounds.rounds(), rounds.frames())
+        };
+        assert_eq!(parse(&[]), (5, 200_000));
+        assert_eq!(parse(&["--quick"]), (3, 20_000));
+        assert_eq!(parse(&["--quick", "--rounds", "7", "--frames", "1k"]), (7, 1024));
+    }
 }

@@ -62,6 +62,7 @@ pub fn wire_tx(context: XdpContext) -> u32 {
 }
 
 /// Answers UDP over IPv4 with the same datagram; swaps change no checksum. Passes everything else.
+/// It redirects, as a veth flushes what `XDP_TX` sends only if its other end has a program.
 #[xdp]
 pub fn wire_reflect(context: XdpContext) -> u32 {
     let start = context.data();
@@ -77,7 +78,8 @@ pub fn wire_reflect(context: XdpContext) -> u32 {
     swap::<[u8; 6]>(start, start + 6);
     swap::<[u8; 4]>(start + 26, start + 30);
     swap::<[u8; 2]>(start + 34, start + 36);
-    xdp_action::XDP_TX
+    // SAFETY: the context is the kernel's, and no memory is handed over.
+    unsafe { bpf_redirect((*context.ctx).ingress_ifindex, 0) as u32 }
 }
 
 const ETHERNET: usize = 14;
