@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::GenerateError;
+use super::{GenerateError, WireError};
 use crate::{dataplane::CommitError, loader::LoadError, refusal::Refusal};
 
 /// A benchmark that failed, or that did not measure what it says.
@@ -14,6 +14,8 @@ pub enum BenchError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error("the benchmark's own world was refused: {}", .0.first().map_or("", |it| &it.reason))]

@@ -2,10 +2,12 @@
 //!
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
-//! method is in docs/performance.md. `generate` sends packets out of an interface that was named. `control` measures the agent: what a change of the cluster
-//! takes from an object to the tables; `services` what many services take. `zones` simulates how
-//! clients and backends in zones find each other; it needs no kernel.
+//! method is in docs/performance.md. `generate` sends packets out of an interface that was named;
+//! `wire` and `compare` send them through routers in namespaces. `control` measures the agent: what
+//! a change of the cluster takes from an object to the tables; `services` what many services take.
+//! `zones` simulates how clients and backends in zones find each other; it needs no kernel.
 
+mod compare;
 mod control;
 mod error;
 mod flows;
@@ -23,13 +25,16 @@ mod services;
 mod statistics;
 mod stopwatch;
 mod store;
+mod wire;
 mod world;
 mod zones;
 
+pub use compare::run as compare;
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use generate::{GenerateError, GenerateOptions, run as generate};
 pub use options::{Output, PathOptions};
 pub use path::run as path;
 pub use services::{ServicesOptions, run as services};
+pub use wire::{CompareOptions, WireError, WireOptions, run as wire};
 pub use zones::{ZonesOptions, run as zones};

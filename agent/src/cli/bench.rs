@@ -6,7 +6,8 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use crate::bench::{
-    self, ControlOptions, GenerateOptions, PathOptions, ServicesOptions, ZonesOptions,
+    self, CompareOptions, ControlOptions, GenerateOptions, PathOptions, ServicesOptions,
+    WireOptions, ZonesOptions,
 };
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +24,12 @@ pub enum BenchCommand {
     /// Sends packets of many flows, or a capture, out of an interface, as fast as it takes them or at
     /// a rate, and says how many a second (root)
     Generate(GenerateOptions),
+    /// Measures packets from a generator through a node to a sink, in namespaces of its own: delivered
+    /// packets and processor time, beside programs that do the least possible (root)
+    Wire(WireOptions),
+    /// Compares the datapath with the kernel's forwarding and with rules as kube-proxy writes them, in
+    /// namespaces of its own (root; nft and iptables-legacy)
+    Compare(CompareOptions),
     /// Compares ways to prefer the own zone: flows kept in it, the worst backend's load, and flows
     /// that changes move, counted from slots that the compiler deals (no root, no kernel)
     Zones(ZonesOptions),
@@ -35,6 +42,8 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Control(options) => bench::control(options, &mut out)?,
         BenchCommand::Services(options) => bench::services(options, &mut out)?,
         BenchCommand::Generate(options) => bench::generate(options, &mut out)?,
+        BenchCommand::Wire(options) => bench::wire(options, &mut out)?,
+        BenchCommand::Compare(options) => bench::compare(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }
     Ok(())

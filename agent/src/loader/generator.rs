@@ -117,7 +117,8 @@ impl Source {
     }
 }
 
-fn mapping(ebpf: &Ebpf, name: &'static str) -> Result<Mapping, LoadError> {
+/// The elements of an array.
+pub(super) fn mapping(ebpf: &Ebpf, name: &'static str) -> Result<Mapping, LoadError> {
     let Some(Map::Array(map)) = ebpf.map(name) else { return Err(LoadError::MissingMap(name)) };
     let info =
         map.info().map_err(|source| LoadError::MapInfo { map: name, source: Box::new(source) })?;
@@ -126,7 +127,8 @@ fn mapping(ebpf: &Ebpf, name: &'static str) -> Result<Mapping, LoadError> {
     Ok(Mapping::new(name, &handle)?)
 }
 
-fn write<T: IntoBytes + Immutable>(mapping: &Mapping, index: u32, value: &T) {
+/// Writes an element of an array.
+pub(super) fn write<T: IntoBytes + Immutable>(mapping: &Mapping, index: u32, value: &T) {
     let first = index as usize * size_of::<T>() / size_of::<u64>();
     for (offset, word) in value.as_bytes().chunks_exact(size_of::<u64>()).enumerate() {
         let mut bytes = [0; size_of::<u64>()];

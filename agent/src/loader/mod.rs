@@ -30,6 +30,7 @@ mod prologue;
 mod rig;
 mod socket;
 mod teardown;
+mod wire;
 
 pub use attach::{Attacher, Role};
 pub use config::{KernelConfig, Midstream, TableSizes};
@@ -43,3 +44,4 @@ pub use programs::ProgramSet;
 pub use prologue::{HookType, Prologue};
 pub use rig::{Rig, TableRig};
 pub use teardown::teardown;
+pub use wire::{WireProgram, WirePrograms};

@@ -40,3 +40,16 @@ fn what_cannot_be_made_is_refused() {
     let missing = zonegate(&["bench", "generate", "-i", "lo", "--replay", "/nonexistent.pcap"]);
     says(&missing.failure(2), &["cannot replay /nonexistent.pcap: No such file"]);
 }
+
+#[test]
+fn benchmarks_of_wires_know_their_routers_and_sizes() {
+    for (arguments, part) in [
+        (&["wire", "--sizes", "63"][..], "63 is not in 64..=1518"),
+        (&["wire", "--flows", "0"], "not between 1 and 16M"),
+        (&["compare", "--routers", "zonegate,ipvs-10"], "nftables-N and iptables-N"),
+        (&["compare", "--routers", "nftables-0"], "N from 1 to 65536"),
+        (&["compare", "--rounds", "0"], "0 is not in 1.."),
+    ] {
+        says(&zonegate(&[&["bench"], arguments].concat()).failure(2), &[part]);
+    }
+}

@@ -246,5 +246,5 @@ const SOCKET: &str = "agent.sock";
 const STATE: &str = "state";
 
 /// Loading and verifying the programs of a debug build takes its time on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -19,6 +19,7 @@ pub mod record;
 pub mod socket;
 pub mod table;
 pub mod tail;
+pub mod wire;
 
 /// The version as a literal. The programs' declarations of maps repeat it: attributes take no
 /// macros.

@@ -26,14 +26,12 @@ use std::{
 
 pub use error::GenerateError;
 pub use options::GenerateOptions;
+pub use pace::Amount;
+pub use plan::{Frames, Shape};
+pub use sender::{Load, Sender};
+pub use span::{Addresses, Mac};
 
-use self::{
-    interface::Interface,
-    pace::Amount,
-    plan::Frames,
-    report::GenerateReport,
-    sender::{Load, Sender},
-};
+use self::{interface::Interface, report::GenerateReport};
 use super::{BenchError, machine::Machine, statistics::Summary, store::need_root};
 
 /// Sends and reports. Needs root, and an interface that was named.
@@ -53,7 +51,7 @@ pub fn run(options: &GenerateOptions, out: &mut dyn Write) -> Result<(), BenchEr
     let mut frames = 0;
     for sample in 0..options.samples {
         let begin = Instant::now();
-        let sent = sender.send(amount_until(options, sample), start)?;
+        let sent = sender.send(amount_until(options, sample), start)?.frames;
         if sent > 0 {
             frames += sent;
             pps.push(sent as f64 / begin.elapsed().as_secs_f64());

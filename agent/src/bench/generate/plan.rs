@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use abi::generate::{HEADER_WORDS, Plan, SIZES, Template, shape};
+use abi::generate::{HEADER_WORDS, Plan, SIZES, Span, Template, shape};
 
 use super::{
     GenerateError,
     options::{GenerateOptions, Profile, TransportProtocol},
-    span::Mac,
+    span::{Addresses, Mac},
 };
 
 /// Frames of many flows.
@@ -29,19 +29,52 @@ impl Frames {
         if options.source.first.is_ipv4() != options.destination.first.is_ipv4() {
             return Err(GenerateError::TwoFamilies);
         }
-        let mut plan = plan(options, interface)?;
+        let is_flood = options.profile == Profile::SynFlood;
+        let spans = [
+            options.destination.span(),
+            options.destination_port.span(),
+            options.source_port.span(),
+            options.source.span(),
+        ];
         let protocols = options.protocols();
+        let plan = plan(spans, options.flows, protocols.len() as u32, is_flood, interface)?;
         let headers = Headers {
             ethernet: (source_mac, options.destination_mac.unwrap_or(source_mac)),
             addresses: (options.source.first, options.destination.first),
             flags: if options.profile == Profile::SynFlood { SYN } else { ACK },
         };
+        let floor = options.profile == Profile::Mixed;
+        Self::assemble(plan, &headers, protocols, options.sizes(), floor)
+    }
+
+    /// UDP of one size, of clients with any of their ports.
+    pub fn udp(shape: &Shape) -> Result<Self, GenerateError> {
+        let source_port = Span { first: 1024, count: 64_512 };
+        let destination_port = Span { first: shape.destination_port.into(), count: 1 };
+        let spans = [shape.destination.span(), destination_port, source_port, shape.source.span()];
+        let plan = plan(spans, Some(shape.flows), 1, false, shape.interface)?;
+        let headers = Headers {
+            ethernet: shape.macs,
+            addresses: (shape.source.first, shape.destination.first),
+            flags: ACK,
+        };
+        let sizes = [shape.size; SIZES as usize];
+        Self::assemble(plan, &headers, &[TransportProtocol::Udp], sizes, false)
+    }
+
+    /// `floor`: what is shorter than the headers is as short as they allow, and no error.
+    fn assemble(
+        mut plan: Plan,
+        headers: &Headers,
+        protocols: &[TransportProtocol],
+        sizes: [u32; SIZES as usize],
+        floor: bool,
+    ) -> Result<Self, GenerateError> {
         let least = protocols.iter().map(|it| headers.length(*it)).max().unwrap_or_default();
         let mut templates = Vec::new();
         for protocol in protocols {
-            for size in options.sizes() {
-                // The smallest of several is the smallest that there can be.
-                let size = if options.profile == Profile::Mixed { size.max(least) } else { size };
+            for size in sizes {
+                let size = if floor { size.max(least) } else { size };
                 if size < least {
                     return Err(GenerateError::TooShort { size, least });
                 }
@@ -52,6 +85,21 @@ impl Frames {
         plan.longest = longest;
         Ok(Self { plan, templates, frame: payload(longest) })
     }
+}
+
+/// What other benchmarks send.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// An index.
+    pub interface: u32,
+    /// Source and destination.
+    pub macs: (Mac, Mac),
+    pub source: Addresses,
+    pub destination: Addresses,
+    pub destination_port: u16,
+    pub flows: u32,
+    /// Of frames, in bytes.
+    pub size: u32,
 }
 
 impl GenerateOptions {
@@ -75,17 +123,17 @@ impl GenerateOptions {
 /// The "simple Internet mix" of 7 to 4 to 1.
 const MIX: [u32; SIZES as usize] = [60, 590, 60, 590, 60, 1514, 60, 590, 60, 590, 60, 60];
 
-fn plan(options: &GenerateOptions, interface: u32) -> Result<Plan, GenerateError> {
-    let spans = [
-        options.destination.span(),
-        options.destination_port.span(),
-        options.source_port.span(),
-        options.source.span(),
-    ];
+/// `spans` are in the order of digits; without a number of flows, a flood is of all there are.
+fn plan(
+    spans: [Span; 4],
+    flows: Option<u32>,
+    protocols: u32,
+    is_flood: bool,
+    interface: u32,
+) -> Result<Plan, GenerateError> {
     let possible = spans.iter().fold(1_u64, |all, span| all.saturating_mul(span.count.into()));
     let most = u32::try_from(possible).unwrap_or(u32::MAX);
-    let is_flood = options.profile == Profile::SynFlood;
-    let flows = options.flows.unwrap_or(if is_flood { most } else { 1 });
+    let flows = flows.unwrap_or(if is_flood { most } else { 1 });
     if flows > most {
         return Err(GenerateError::TooManyFlows { flows, possible });
     }
@@ -97,7 +145,7 @@ fn plan(options: &GenerateOptions, interface: u32) -> Result<Plan, GenerateError
         source,
         flows,
         stride: if is_flood { stride(flows) } else { 1 },
-        protocols: options.protocols().len() as u32,
+        protocols,
         vary_sequence: is_flood.into(),
         interface,
         ..Plan::default()

@@ -1,10 +1,14 @@
 //! Threads that have the kernel send, each on a processor of its own.
 
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use abi::generate::{LONGEST, Plan, Recorded};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 
@@ -42,6 +46,15 @@ pub struct Sender {
     batch: u32,
 }
 
+/// What was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// That were handed to the interface.
+    pub frames: u64,
+    /// Of the threads that sent.
+    pub busy: Duration,
+}
+
 impl Sender {
     pub fn open(load: Load, threads: u32, batch: u32) -> Result<Self, GenerateError> {
         let processors = processors(threads)?;
@@ -76,12 +89,11 @@ impl Sender {
         Ok(Self { generator, source, frame, processors, batch })
     }
 
-    /// Goes on to send an amount that began at `start`, of which every processor has its part; gives
-    /// the frames that were handed to the interface now.
-    pub fn send(&self, amount: Amount, start: Instant) -> Result<u64, GenerateError> {
+    /// Goes on to send an amount that began at `start`, of which every processor has its part.
+    pub fn send(&self, amount: Amount, start: Instant) -> Result<Sent, GenerateError> {
         let before = self.made();
         let threads = self.processors.len() as u64;
-        thread::scope(|scope| {
+        let busy = thread::scope(|scope| {
             let begin = |index: usize, processor: usize| {
                 let part =
                     |whole: u64| whole / threads + u64::from((index as u64) < whole % threads);
@@ -95,11 +107,13 @@ impl Sender {
             let processors = self.processors.iter().copied().enumerate();
             let running: Vec<_> =
                 processors.map(|(index, processor)| begin(index, processor)).collect();
-            running.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            running.into_iter().try_fold(Duration::ZERO, |busy, thread| {
+                let more =
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                Ok::<_, GenerateError>(busy + more)
             })
         })?;
-        Ok(self.made() - before)
+        Ok(Sent { frames: self.made() - before, busy })
     }
 
     fn send_from(
@@ -107,10 +121,11 @@ impl Sender {
         processor: usize,
         amount: Amount,
         start: Instant,
-    ) -> Result<(), GenerateError> {
+    ) -> Result<Duration, GenerateError> {
         let mut only = CpuSet::new();
         only.set(processor)?;
         sched_setaffinity(Pid::from_raw(0), &only)?;
+        let before = thread_time()?;
         let mut pace = Pace::new(amount, start, self.generator.made(processor as u32));
         loop {
             match pace.next(Instant::now()) {
@@ -118,14 +133,24 @@ impl Sender {
                     self.generator.send(self.source, &self.frame, frames, self.batch)?;
                 }
                 Step::Wait(time) => thread::sleep(time),
-                Step::Done => return Ok(()),
+                Step::Done => return Ok(thread_time()?.saturating_sub(before)),
             }
         }
     }
 
-    fn made(&self) -> u64 {
+    /// Where it runs.
+    pub fn processors(&self) -> &[usize] {
+        &self.processors
+    }
+
+    /// Frames that were handed to the interface so far.
+    pub fn made(&self) -> u64 {
         self.processors.iter().map(|processor| self.generator.made(*processor as u32)).sum()
     }
+}
+
+fn thread_time() -> Result<Duration, GenerateError> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
 /// The last ones that this process may use: the first ones serve interrupts.

@@ -2,8 +2,8 @@
 //! in whatever program is measured, and an empty program to compare with.
 //!
 //! `BPF_PROG_TEST_RUN` hands a program its own output as the next input. The prologue makes every
-//! packet a fresh one, of the next flow. An object of its own: nothing of it is ever attached.
-//! Beside them the packet generator, which sends what it writes.
+//! packet a fresh one, of the next flow. An object of its own.
+//! Beside them the packet generator, which sends what it writes, and what is at the ends of a wire.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
@@ -12,6 +12,8 @@ mod generate;
 mod programs;
 #[cfg(target_arch = "bpf")]
 mod restore;
+#[cfg(target_arch = "bpf")]
+mod wire;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

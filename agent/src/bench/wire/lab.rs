@@ -1,0 +1,191 @@
+//! Generator, router and sink, each in a namespace of its own, with a wire between neighbours.
+
+use std::io;
+
+use abi::next_hop::NextHop;
+use nix::{net::if_::if_nametoindex, sched::CpuSet};
+
+use super::{
+    WireError,
+    agent::Agent,
+    namespace::Namespace,
+    router::{BACKENDS, CLIENTS, Router},
+    rules,
+};
+use crate::{
+    bench::generate::{Load, Sender},
+    loader::{WireProgram, WirePrograms},
+};
+
+/// A router between a generator and a sink that counts.
+pub struct Lab {
+    pub router: Router,
+    generator: Namespace,
+    _sink: Namespace,
+    // After what is inside has ended.
+    _agent: Option<Agent>,
+    _node: Namespace,
+    programs: Vec<WirePrograms>,
+    counter: usize,
+}
+
+/// What the sink does with what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    Count,
+    /// Sends it back, and the generator's end counts.
+    Reflect,
+}
+
+impl Lab {
+    pub fn new(router: Router, sink: Sink) -> Result<Self, WireError> {
+        let what = format!("{}-{}", router.name(), if sink == Sink::Count { "c" } else { "r" });
+        let [generator, node, end] =
+            ["gen", "node", "sink"].map(|place| Namespace::create(&format!("{what}-{place}")));
+        let (generator, node, end) = (generator?, node?, end?);
+        connect(&generator, &node, &end)?;
+        let processors = CpuSet::count() as u32;
+        let mut programs = Vec::new();
+        let mut attach =
+            |namespace: &Namespace,
+             program,
+             interface: &str,
+             hop: Option<fn() -> Result<NextHop, WireError>>| {
+                let loaded = namespace.run(|| {
+                    let mut loaded = WirePrograms::load(processors)?;
+                    if let Some(hop) = hop {
+                        loaded.set_hop(&hop()?);
+                    }
+                    loaded.attach(program, interface)?;
+                    Ok(loaded)
+                });
+                programs.push(loaded?);
+                Ok::<usize, WireError>(programs.len() - 1)
+            };
+        let near = attach(&generator, WireProgram::Drop, "gen0", None)?;
+        let far = match sink {
+            Sink::Count => attach(&end, WireProgram::Drop, "sink0", None)?,
+            Sink::Reflect => attach(&end, WireProgram::Reflect, "sink0", None)?,
+        };
+        let mut agent = None;
+        let mut counter = if sink == Sink::Count { far } else { near };
+        match router {
+            Router::Redirect => {
+                attach(&node, WireProgram::Redirect, "gen0", Some(to_sink))?;
+                attach(&node, WireProgram::Redirect, "sink0", Some(to_generator))?;
+            }
+            Router::Tx => {
+                attach(&node, WireProgram::Tx, "gen0", None)?;
+                counter = near;
+            }
+            Router::Drop => counter = attach(&node, WireProgram::Drop, "gen0", None)?,
+            Router::Kernel => {}
+            Router::Nftables(services) => rules::nftables(&node, services)?,
+            Router::Iptables(services) => rules::iptables(&node, services)?,
+            Router::Zonegate => agent = Some(Agent::start(&node)?),
+        }
+        Ok(Self { router, generator, _sink: end, _agent: agent, _node: node, programs, counter })
+    }
+
+    /// Makes what sends into this lab's wire, from inside it.
+    pub fn sender(
+        &self,
+        load: impl FnOnce(u32) -> Result<Load, WireError> + Send,
+    ) -> Result<Sender, WireError> {
+        self.generator.run(|| {
+            let interface = if_nametoindex("gen0").map_err(io::Error::from)?;
+            Ok(Sender::open(load(interface)?, 1, BATCH)?)
+        })
+    }
+
+    /// Runs a closure where the generator is.
+    pub fn at_generator<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, WireError> + Send,
+    ) -> Result<T, WireError> {
+        self.generator.run(work)
+    }
+
+    /// Frames that have come through.
+    pub fn counted(&self) -> u64 {
+        self.programs[self.counter].counted()
+    }
+}
+
+const BATCH: u32 = 64;
+
+/// Link addresses: of the generator, the node's two ports, and the sink.
+pub const GENERATOR: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub const NODE: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const NODE_SINK: [u8; 6] = [2, 0, 0, 0, 0, 3];
+const SINK: [u8; 6] = [2, 0, 0, 0, 0, 4];
+
+fn to_sink() -> Result<NextHop, WireError> {
+    hop("sink0", NODE_SINK, SINK)
+}
+
+fn to_generator() -> Result<NextHop, WireError> {
+    hop("gen0", NODE, GENERATOR)
+}
+
+fn hop(interface: &str, source: [u8; 6], destination: [u8; 6]) -> Result<NextHop, WireError> {
+    let interface = if_nametoindex(interface).map_err(io::Error::from)?;
+    let (destination, source) = (mac8(destination), mac8(source));
+    Ok(NextHop { destination, source, interface, ..NextHop::default() })
+}
+
+const fn mac8([a, b, c, d, e, f]: [u8; 6]) -> [u8; 8] {
+    [a, b, c, d, e, f, 1, 0]
+}
+
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// The node's ports are named for what is behind them. Neighbours are permanent: nobody answers.
+fn connect(generator: &Namespace, node: &Namespace, sink: &Namespace) -> Result<(), WireError> {
+    for namespace in [generator, node, sink] {
+        namespace.feed(&["sysctl", "-q", "-p", "-"], QUIET)?;
+    }
+    node.feed(&["sysctl", "-q", "-p", "-"], "net.ipv4.ip_forward=1\n")?;
+    let pair = |name: &str, inside: [u8; 6], outside: [u8; 6], end: &Namespace| {
+        format!(
+            "link add {name} address {} type veth peer name {name} address {} netns {}",
+            text(inside),
+            text(outside),
+            end.name()
+        )
+    };
+    node.ip(&[
+        pair("gen0", NODE, GENERATOR, generator),
+        pair("sink0", NODE_SINK, SINK, sink),
+        "addr add 10.200.0.1/24 dev gen0".to_owned(),
+        "addr add 10.201.0.1/24 dev sink0".to_owned(),
+        "link set lo up".to_owned(),
+        "link set gen0 up".to_owned(),
+        "link set sink0 up".to_owned(),
+        format!("neigh add 10.200.0.2 lladdr {} dev gen0 nud permanent", text(GENERATOR)),
+        format!("neigh add 10.201.0.2 lladdr {} dev sink0 nud permanent", text(SINK)),
+        format!("route add {CLIENTS} via 10.200.0.2"),
+        format!("route add {BACKENDS} via 10.201.0.2"),
+    ])?;
+    generator.ip(&["link set gen0 up".to_owned()])?;
+    sink.ip(&["link set sink0 up".to_owned()])?;
+    for (namespace, interface) in
+        [(generator, "gen0"), (node, "gen0"), (node, "sink0"), (sink, "sink0")]
+    {
+        // GRO turns NAPI on, without which a veth takes no frames that XDP sends.
+        namespace.feed(&["ethtool", "-K", interface, "gro", "on"], "")?;
+    }
+    Ok(())
+}
+
+/// No IPv6, and no source checks: whatever is on a wire is what is measured.
+const QUIET: &str = "\
+net.ipv6.conf.all.disable_ipv6=1
+net.ipv6.conf.default.disable_ipv6=1
+net.ipv4.conf.all.rp_filter=0
+net.ipv4.conf.default.rp_filter=0
+net.ipv4.conf.all.send_redirects=0
+net.ipv4.conf.default.send_redirects=0
+";
