@@ -1,8 +1,6 @@
 //! Bulk transfers through services, whose every byte is checked, survive what happens meanwhile:
 //! other preferences, policies and backends, and an agent that ends and starts.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
