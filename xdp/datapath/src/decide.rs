@@ -1,4 +1,5 @@
-//! The slow path: first packets, and packets of flows that have to be looked at again.
+//! The slow path: packets of flows that have to be looked at again, whatever is not plain, and first
+//! packets that take more than [`crate::first`] does.
 
 use abi::{
     address::Leaf,

@@ -4,9 +4,10 @@
 //! generic over [`Packet`] (access to one frame) and [`Tables`] (the maps, laid out as the `abi`
 //! crate says). IPv4 and IPv6 share every function through [`Address`].
 //!
-//! The way of a packet: [`parse`] → [`flow`] table hit → [`rewrite`] and forward; on a miss
-//! [`decide`] classifies ([`classify`]), translates ([`service`]), judges ([`policy`]) and opens
-//! the flow.
+//! The way of a packet: [`parse`] → [`flow`] table hit → [`rewrite`] and forward. On a miss its ends
+//! are looked up ([`classify`]); a first packet's flow is planned ([`plan`]: translated by [`service`],
+//! judged by [`policy`]) and opened by the program that most of these go through ([`first`](mod@first)),
+//! or by the slow path ([`decide`]), which has everything else.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 mod address;
