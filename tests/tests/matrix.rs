@@ -67,9 +67,8 @@ fn expected(kind: Kind, client: Client, backend: &str, policy: Policy) -> Outcom
             Refused
         }
         // What the node sends is led to the backend before it is a packet.
-        (_, Client::Process, _) | (Kind::Cluster, Client::Pod, _) => Direct,
         (Kind::Cluster, Client::Outsider, _) => Masqueraded,
-        (_, _, Policy::Local) => Direct,
+        (_, Client::Process, _) | (Kind::Cluster, Client::Pod, _) | (_, _, Policy::Local) => Direct,
         _ => Masqueraded,
     }
 }
