@@ -75,6 +75,22 @@ impl Image {
     }
 }
 
+/// An address as tables have it: IPv4 in the first four bytes, the rest zero.
+pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
+    let mut octets = [0; 16];
+    match address {
+        IpAddr::V4(address) => octets[..4].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => octets = address.octets(),
+    }
+    octets
+}
+
+/// The address of [`octets`].
+pub(crate) fn address(octets: [u8; 16], is_ipv6: bool) -> IpAddr {
+    let [a, b, c, d, ..] = octets;
+    if is_ipv6 { IpAddr::from(octets) } else { IpAddr::from([a, b, c, d]) }
+}
+
 /// The words of block `index` of a table that holds a record there.
 pub(crate) fn words<R: IntoBytes + Immutable + KnownLayout>(
     index: u32,

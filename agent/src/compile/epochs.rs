@@ -15,8 +15,11 @@ use abi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{chains::EndpointRows, digest::Digest, services::octets};
-use crate::{draft::Draft, image::Image};
+use super::{chains::EndpointRows, digest::Digest};
+use crate::{
+    draft::Draft,
+    image::{Image, octets},
+};
 
 /// The epochs, and what they were last derived from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

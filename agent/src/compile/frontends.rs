@@ -7,11 +7,10 @@ use std::{
 
 use abi::frontend::FrontendKey;
 
-use super::{
-    audience::Role, ranges::Family, service_ids::Known, services::octets, settings::Settings,
-};
+use super::{audience::Role, ranges::Family, service_ids::Known, settings::Settings};
 use crate::{
     draft::Draft,
+    image::octets,
     model::{Frontend, FrontendKind, Service, World},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
 };
 
 use abi::{
@@ -17,7 +17,10 @@ use super::{
     service_ids::{Known, KnownBackend, Pool, ServiceIds},
     settings::Settings,
 };
-use crate::{image::Image, model::World};
+use crate::{
+    image::{Image, address},
+    model::World,
+};
 
 impl ServiceIds {
     /// Goes on with the numbers that `tables` have for the services of `world`. The frontends say
@@ -79,7 +82,8 @@ impl ServiceIds {
         for id in 1..(tables.words(Table::Backends).len() / BLOCK_WORDS) as u32 {
             let record: Record = tables.record(Table::Backends, id);
             let Some((service, family)) = owners.get(&record.service) else { continue };
-            let address = SocketAddr::new(ip(record.address, *family), port(&record));
+            let address =
+                SocketAddr::new(address(record.address, *family == Family::V6), port(&record));
             let backends = &mut self.known.entry((*service).to_owned()).or_default().backends;
             if let Err(place) = backends.binary_search_by_key(&address, |it| it.address) {
                 let serving = record.flags & Record::SERVING != 0;
@@ -88,14 +92,6 @@ impl ServiceIds {
             }
         }
         used
-    }
-}
-
-fn ip(octets: [u8; 16], family: Family) -> IpAddr {
-    let [a, b, c, d, ..] = octets;
-    match family {
-        Family::V4 => IpAddr::from([a, b, c, d]),
-        Family::V6 => Ipv6Addr::from(octets).into(),
     }
 }
 

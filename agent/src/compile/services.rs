@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     draft::Draft,
+    image::octets,
     model::{Backend, Hints, Key, Kind, Service, Topology, World},
     refusal::Refusal,
 };
@@ -378,14 +379,4 @@ fn largest_set(world: &World) -> Key {
         world.backend_sets.get(&service.backend_set).map_or(0, |set| set.backends.len())
     };
     backend_set(world.services.values().max_by_key(size))
-}
-
-/// IPv4 in the first four bytes, the rest zero.
-pub(super) fn octets(address: IpAddr) -> [u8; 16] {
-    let mut octets = [0; 16];
-    match address {
-        IpAddr::V4(address) => octets[..4].copy_from_slice(&address.octets()),
-        IpAddr::V6(address) => octets = address.octets(),
-    }
-    octets
 }

@@ -4,13 +4,8 @@ use std::collections::BTreeMap;
 
 use abi::frontend::FrontendKey;
 
-use super::{
-    next_hops::NextHops,
-    ranges::Family,
-    service_ids::Known,
-    services::{Variant, octets},
-};
-use crate::{draft::Draft, model::Forwarding};
+use super::{next_hops::NextHops, ranges::Family, service_ids::Known, services::Variant};
+use crate::{draft::Draft, image::octets, model::Forwarding};
 
 /// Where the backends here of each service that is reached through tunnels are found.
 #[derive(Debug, Default)]

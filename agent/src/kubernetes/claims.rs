@@ -168,7 +168,8 @@ pub(super) fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, 
     wanted.map(|(_, it)| (it.kind, (it.address, it.port, it.protocol)))
 }
 
-fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+/// Takes a value away, and its key with the last one.
+pub(super) fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(values) = map.get_mut(key) {
         values.remove(value);
         if values.is_empty() {

@@ -13,8 +13,14 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, ObjectKey, Problem, balancing::Balancing, claims::Socket, cluster::Cluster,
-    key::host_port_name, named_ports::PortNumber, pods::Pod, problem::note,
+    Effect, ObjectKey, Problem,
+    balancing::Balancing,
+    claims::{Socket, remove},
+    cluster::Cluster,
+    key::host_port_name,
+    named_ports::PortNumber,
+    pods::Pod,
+    problem::note,
 };
 use crate::model::{
     Backend, BackendSet, Frontend, FrontendKind, Key, Resource, Service, TrafficPolicy,
@@ -176,20 +182,10 @@ impl HostPorts {
     fn withdraw(&mut self, key: &ObjectKey, pod: &Claimant) {
         self.touch_sockets(pod.all_sockets());
         for socket in pod.all_sockets() {
-            let place = (socket, pod.node.clone());
-            if let Some(claims) = self.claims.get_mut(&place) {
-                claims.remove(&(pod.created.clone(), key.clone()));
-                if claims.is_empty() {
-                    self.claims.remove(&place);
-                }
-            }
+            let claim = (pod.created.clone(), key.clone());
+            remove(&mut self.claims, &(socket, pod.node.clone()), &claim);
         }
-        if let Some(pods) = self.by_node.get_mut(&pod.node) {
-            pods.remove(key);
-            if pods.is_empty() {
-                self.by_node.remove(&pod.node);
-            }
-        }
+        remove(&mut self.by_node, &pod.node, key);
     }
 }
 

@@ -17,7 +17,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use crate::{
     dataplane::CommitError,
     draft::Compiled,
-    image::{Image, Port},
+    image::{Image, Port, octets},
 };
 
 /// Values by key, as bytes.
@@ -233,12 +233,8 @@ fn text(bytes: &[u8]) -> String {
 
 fn address_value(address: IpAddr) -> Box<[u8]> {
     let mut value = [0; ADDRESS];
-    let (family, bytes) = match address {
-        IpAddr::V4(address) => (4, address.octets().to_vec()),
-        IpAddr::V6(address) => (6, address.octets().to_vec()),
-    };
-    value[0] = family;
-    value[1..=bytes.len()].copy_from_slice(&bytes);
+    value[0] = if address.is_ipv4() { 4 } else { 6 };
+    value[1..].copy_from_slice(&octets(address));
     value.into()
 }
 

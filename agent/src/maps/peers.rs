@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use abi::{
@@ -22,6 +22,7 @@ use super::{
     kernel::{ControlRecord, place},
     mapping::Mapping,
 };
+use crate::image::{address, octets};
 
 /// A connected UDP socket: the kernel's number of it, and where it sends to.
 pub type Connected = (u64, SocketAddr);
@@ -85,8 +86,12 @@ impl Peers {
         let found = look_up(&self.known, Self::NAME, key.as_bytes())?;
         let peer = found.and_then(|bytes| Peer::read_from_bytes(&bytes).ok());
         Ok(peer.map(|peer| {
-            let address = ip(peer.address.as_bytes(), backend.is_ipv6());
-            SocketAddr::new(address, u16::from_be_bytes(peer.port.to_ne_bytes()))
+            let mut octets = [0; 16];
+            octets.copy_from_slice(peer.address.as_bytes());
+            SocketAddr::new(
+                address(octets, backend.is_ipv6()),
+                u16::from_be_bytes(peer.port.to_ne_bytes()),
+            )
         }))
     }
 
@@ -149,26 +154,9 @@ fn look_up(map: &MapHandle, name: &'static str, key: &[u8]) -> Result<Option<Vec
     found.map_err(|error| MapError::Read { name, source: system(&error) })
 }
 
-/// IPv4 in the first four bytes, the rest zero.
-fn octets(address: IpAddr) -> [u8; 16] {
-    let mut octets = [0; 16];
-    match address {
-        IpAddr::V4(it) => octets[..4].copy_from_slice(&it.octets()),
-        IpAddr::V6(it) => octets = it.octets(),
-    }
-    octets
-}
-
 /// As they lie in memory.
 fn words(octets: [u8; 16]) -> [u32; 4] {
     let mut words = [0; 4];
     words.as_mut_bytes().copy_from_slice(&octets);
     words
-}
-
-fn ip(bytes: &[u8], is_ipv6: bool) -> IpAddr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(bytes);
-    let [a, b, c, d, ..] = octets;
-    if is_ipv6 { Ipv6Addr::from(octets).into() } else { Ipv4Addr::new(a, b, c, d).into() }
 }

@@ -64,7 +64,7 @@ pub fn end<A: Address, T: Tables>(
     packets.store(answer.0);
 }
 
-/// Whether nothing has come back yet.
+/// Whether a packet of this flow is the first that comes back.
 #[inline(always)]
 pub fn is_first_reply(target: Target, looks: Looks) -> bool {
     target.is_reply() && looks.state & seen::ANSWERED == 0

@@ -16,6 +16,7 @@ use crate::{
         table::{Found, account},
     },
     fragment,
+    handshake::is_first_reply,
     parse::{Kind, Parsed, tcp},
     relay, rewrite,
     tuple::protocol,
@@ -205,7 +206,7 @@ pub fn needs_a_look<A: Address, W: Word>(
 ) -> bool {
     let Timeouts { refresh, .. } = context.control.timeouts;
     idle(looks.seen, context.tables.now()) > refresh
-        || (target.is_reply() && looks.state & seen::ANSWERED == 0)
+        || is_first_reply(target, looks)
         || (parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
             && parsed.tuple.protocol == protocol::TCP)
         || parsed.first_fragment

@@ -17,7 +17,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use datapath::{Address, Fast, Hook, Miss, SlowPath, V4, V6, Verdict, Work};
+use datapath::{Address, Fast, Hook, Miss, Packet, SlowPath, V4, V6, Verdict, Work};
 
 use crate::{
     maps,
@@ -53,18 +53,29 @@ impl Slots {
     }
 }
 
+/// The verdict of a hook's first program, and where a miss goes on.
+#[inline(always)]
+fn fast<P: Packet>(
+    hook: Hook,
+    interface: u32,
+    frame: &mut P,
+    [slots4, slots6]: [Slots; 2],
+) -> (Verdict, Option<u32>) {
+    match datapath::fast(hook, interface, frame, &KernelTables) {
+        Fast::Done(verdict) => (verdict, None),
+        Fast::Missed4(miss) => slots4.leave::<V4>(miss),
+        Fast::Missed6(miss) => slots6.leave::<V6>(miss),
+    }
+}
+
 #[xdp]
 pub fn uplink_ingress(context: XdpContext) -> u32 {
-    const V4_SLOTS: Slots = Slots { first: UPLINK_INGRESS_FIRST4, miss: UPLINK_INGRESS_MISS4 };
-    const V6_SLOTS: Slots = Slots { first: UPLINK_INGRESS_FIRST6, miss: UPLINK_INGRESS_MISS6 };
-    let mut frame = XdpFrame(&context);
-    let interface = context.ingress_ifindex() as u32;
-    let (verdict, slot) =
-        match datapath::fast(Hook::UplinkIngress, interface, &mut frame, &KernelTables) {
-            Fast::Done(verdict) => (verdict, None),
-            Fast::Missed4(miss) => V4_SLOTS.leave::<V4>(miss),
-            Fast::Missed6(miss) => V6_SLOTS.leave::<V6>(miss),
-        };
+    const SLOTS: [Slots; 2] = [
+        Slots { first: UPLINK_INGRESS_FIRST4, miss: UPLINK_INGRESS_MISS4 },
+        Slots { first: UPLINK_INGRESS_FIRST6, miss: UPLINK_INGRESS_MISS6 },
+    ];
+    let (mut frame, interface) = (XdpFrame(&context), context.ingress_ifindex() as u32);
+    let (verdict, slot) = fast(Hook::UplinkIngress, interface, &mut frame, SLOTS);
     verdict::xdp(&context, verdict, slot)
 }
 
@@ -232,14 +243,10 @@ fn xdp_miss<A: Address>(context: &XdpContext, again: u32) -> u32 {
 }
 
 #[inline(always)]
-fn tc_fast(context: &TcContext, hook: Hook, [slots4, slots6]: [Slots; 2]) -> i32 {
+fn tc_fast(context: &TcContext, hook: Hook, slots: [Slots; 2]) -> i32 {
     let mut frame = TcFrame::new(context, packet::HEADERS);
     let interface = packet::interface(context);
-    let (verdict, slot) = match datapath::fast(hook, interface, &mut frame, &KernelTables) {
-        Fast::Done(verdict) => (verdict, None),
-        Fast::Missed4(miss) => slots4.leave::<V4>(miss),
-        Fast::Missed6(miss) => slots6.leave::<V6>(miss),
-    };
+    let (verdict, slot) = fast(hook, interface, &mut frame, slots);
     verdict::tc(context, verdict, slot)
 }
 

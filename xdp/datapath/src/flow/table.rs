@@ -80,7 +80,7 @@ fn open_by<'t, A: Address, T: Tables, const IN_PLACE: bool>(
         Some(Inserted::New(hit)) => hit,
         Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
         Some(Inserted::Existing(_)) if vacate(context, work) => {
-            let mirrored = work.mirror(context.control.hash_key);
+            let mirrored = work.mirror(secret);
             match insert(mirrored, &work.key, &work.entry) {
                 Some(Inserted::New(hit)) => hit,
                 _ => return Err(DropReason::FlowConflict),
