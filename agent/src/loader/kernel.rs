@@ -75,6 +75,7 @@ impl Kernel {
             takers: BTreeMap::new(),
             ports,
             next_hops: next_hops.clone(),
+            neighbours: KernelMaps::neighbours(&maps)?,
             flows: Arc::clone(&flows),
             jiffies: Arc::clone(&jiffies),
             control: KernelMaps::control_record(&maps)?,

@@ -10,7 +10,7 @@ use abi::{
     affinity::{AFFINITY_MAP, Affinity, AffinityKey},
     control::{CONTROL_MAP, Control},
     flow::{Bucket, FLOWS4_MAP, FLOWS6_MAP, FlowStats, STATS4_MAP, STATS6_MAP, WORDS4, WORDS6},
-    next_hop::{NEXT_HOPS_MAP, NextHop},
+    next_hop::{NEIGHBOURS_MAP, NEXT_HOPS_MAP, Neighbours, NextHop},
     port::{PORTS_MAP, Port},
     reason::{COUNTERS, COUNTERS_MAP},
     socket::{PEERS_MAP, Peer, PeerKey},
@@ -45,6 +45,7 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
     let mut shapes = vec![
         array(CONTROL_MAP, size_of::<Control>(), 1),
         array(NEXT_HOPS_MAP, size_of::<NextHop>(), config.tables.next_hops),
+        array(NEIGHBOURS_MAP, size_of::<NextHop>(), Neighbours::ENTRIES),
         array(PORTS_MAP, size_of::<Port>(), PORTS),
         array(FLOWS4_MAP, size_of::<Bucket<WORDS4>>(), flows4),
         array(FLOWS6_MAP, size_of::<Bucket<WORDS6>>(), flows6),

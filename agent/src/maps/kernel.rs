@@ -4,6 +4,7 @@ use std::{io, mem::offset_of, path::Path};
 
 use abi::{
     control::{CONTROL_MAP, Control},
+    next_hop::NEIGHBOURS_MAP,
     table::{BLOCK_WORDS, Table, element},
 };
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
@@ -70,6 +71,11 @@ impl KernelMaps {
         Ok(NextHops::new(mapping(directory, NextHops::NAME)?))
     }
 
+    /// The table of neighbours, which are next hops as well.
+    pub fn neighbours(directory: &Path) -> Result<NextHops, MapError> {
+        Ok(NextHops::new(mapping(directory, NEIGHBOURS_MAP)?))
+    }
+
     pub fn ports(directory: &Path) -> Result<Ports, MapError> {
         Ok(Ports::new(mapping(directory, Ports::NAME)?))
     }
@@ -119,6 +125,14 @@ impl ControlRecord {
     pub fn read(&self) -> Control {
         let words: [u64; CONTROL_WORDS] = std::array::from_fn(|word| self.0.load(word));
         Control::read_from_bytes(words.as_bytes()).unwrap_or_default()
+    }
+
+    /// Has every flow looked at again, whatever it remembers of routes.
+    pub fn routes_changed(&self) {
+        let control = self.read();
+        let routes = control.routes.wrapping_add(1);
+        let word = offset_of!(Control, routes) / size_of::<u64>();
+        self.write(&Control { routes, ..control }, word, 1);
     }
 
     /// Stores `length` words of a record from word `start` on.

@@ -8,14 +8,14 @@ use std::{
 };
 
 use abi::port::Port;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, MissedTickBehavior},
 };
 
-use super::{Command, Wanted, WatcherParts, stale_sockets::StaleSockets, view};
+use super::{Command, Wanted, WatcherParts, routes, stale_sockets::StaleSockets, view};
 use crate::loader::{LOG_INTERVAL, LoadError, Role};
 
 /// Runs until the last sender of commands is gone.
@@ -41,6 +41,8 @@ async fn follow(
         Err(error) => return drop(started.send(Err(LoadError::Netlink(error.to_string())))),
     };
     tokio::spawn(connection);
+    // Nobody has followed them for a while.
+    parts.control.routes_changed();
 
     let first = match parts.attacher.attach_sockets(&parts.cgroup) {
         Ok(()) => parts.bring_in_step(&handle, &parts.wanted.clone(), true).await,
@@ -79,12 +81,18 @@ async fn follow(
                 }
             },
             event = events.next() => {
-                if event.is_none() {
+                let Some((event, _)) = event else {
                     tracing::error!("the kernel's events have ended: links are not followed");
                     return;
-                }
+                };
+                let mut routes_changed = routes::changed(&event, &parts.takers);
                 time::sleep(GATHER).await;
-                while futures::FutureExt::now_or_never(events.next()).flatten().is_some() {}
+                while let Some((event, _)) = events.next().now_or_never().flatten() {
+                    routes_changed |= routes::changed(&event, &parts.takers);
+                }
+                if routes_changed {
+                    parts.control.routes_changed();
+                }
                 let wanted = parts.wanted.clone();
                 parts.try_in_step(&handle, &wanted, true).await;
             }
@@ -210,13 +218,15 @@ impl WatcherParts {
     }
 }
 
-const GROUPS: [MulticastGroup; 6] = [
+const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Link,
     MulticastGroup::Neigh,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
 ];
 /// Events that come together are answered once.
 const GATHER: Duration = Duration::from_millis(20);

@@ -9,7 +9,9 @@
 //! (a `/32` or `/128` without a gateway, as network plugins make them for a port of its own).
 
 mod follow;
+mod neighbours;
 mod next_hops;
+mod routes;
 mod sock_diag;
 mod stale_sockets;
 mod view;
@@ -69,6 +71,7 @@ pub struct WatcherParts {
     pub takers: BTreeMap<u32, bool>,
     pub ports: Ports,
     pub next_hops: NextHops,
+    pub neighbours: NextHops,
     pub flows: Arc<FlowTables>,
     pub jiffies: Arc<Jiffies>,
     pub control: ControlRecord,

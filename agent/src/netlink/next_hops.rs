@@ -1,14 +1,11 @@
 //! Next hops, as the kernel's routes and neighbours say.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::collections::BTreeMap;
 
 use abi::next_hop::NextHop;
 use rtnetlink::{Error, Handle};
 
-use super::{Wanted, WatcherParts, view};
+use super::{Wanted, WatcherParts, neighbours, view};
 use crate::loader::takes_frames;
 
 impl WatcherParts {
@@ -21,13 +18,16 @@ impl WatcherParts {
     ) -> Result<(), Error> {
         let uplinks = self.uplinks.iter().filter_map(|name| links.get(name));
         self.takers = uplinks.map(|link| (link.index, takes_frames(link.index))).collect();
-        if wanted.next_hops.is_empty() {
-            return Ok(());
-        }
         let neighbours = view::neighbours(handle).await?;
+        let reached = neighbours
+            .iter()
+            .filter_map(|((interface, _), mac)| self.next_hop(*interface, *mac, links));
+        neighbours::keep(&self.neighbours, &self.control, &reached.collect::<Vec<_>>());
         for (id, address) in &wanted.next_hops {
             let way = view::way(handle, *address).await;
-            match way.and_then(|way| self.next_hop(way, &neighbours, links)) {
+            let mac = way.as_ref().and_then(|way| neighbours.get(&(way.interface, way.neighbour)));
+            let hop = way.zip(mac).and_then(|(way, mac)| self.next_hop(way.interface, *mac, links));
+            match hop {
                 Some(hop) => self.next_hops.write(*id, &hop),
                 None => self.next_hops.clear(*id),
             }
@@ -35,16 +35,16 @@ impl WatcherParts {
         Ok(())
     }
 
+    /// A neighbour on an uplink.
     fn next_hop(
         &self,
-        way: view::Way,
-        neighbours: &HashMap<(u32, IpAddr), [u8; 6]>,
+        interface: u32,
+        mac: [u8; 6],
         links: &BTreeMap<String, view::Link>,
     ) -> Option<NextHop> {
-        let takes_frames = *self.takers.get(&way.interface)?;
-        let link = links.values().find(|link| link.index == way.interface)?;
-        let mac = neighbours.get(&(way.interface, way.neighbour))?;
-        Some(next_hop(link, *mac, takes_frames))
+        let takes_frames = *self.takers.get(&interface)?;
+        let link = links.values().find(|link| link.index == interface)?;
+        Some(next_hop(link, mac, takes_frames))
     }
 
     /// Whether some uplink takes frames of XDP now and did not before, or the reverse: the kernel

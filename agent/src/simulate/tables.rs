@@ -32,6 +32,7 @@ pub struct SimulatedTables {
     frontends: BTreeMap<FrontendKey, u32>,
     ports: BTreeMap<u16, Port>,
     next_hops: BTreeMap<u32, NextHop>,
+    neighbours: BTreeMap<u32, NextHop>,
     flows4: Vec<[[AtomicU64; WORDS4]; WAYS]>,
     flows6: Vec<[[AtomicU64; WORDS6]; WAYS]>,
     stats: Vec<[[AtomicU64; 2]; WAYS]>,
@@ -83,6 +84,7 @@ impl SimulatedTables {
             frontends: BTreeMap::new(),
             ports: BTreeMap::new(),
             next_hops: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
             flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
             flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
             stats: (0..BUCKETS).map(|_| Default::default()).collect(),
@@ -180,6 +182,12 @@ impl Tables for SimulatedTables {
 
     fn next_hop(&self, id: u32) -> Option<&NextHop> {
         self.next_hops.get(&id)
+    }
+
+    fn neighbour(&self, place: u32) -> Option<&NextHop> {
+        const NOBODY: NextHop =
+            NextHop { destination: [0; 8], source: [0; 8], interface: 0, mtu: 0, padding: 0 };
+        Some(self.neighbours.get(&place).unwrap_or(&NOBODY))
     }
 
     fn port(&self, endpoint: u16) -> Option<&Port> {

@@ -37,7 +37,9 @@ pub struct Control {
     pub jiffies_per_second: u32,
     /// Of so many new TCP flows of services, the handshake of one is timed: a power of two; 0 is none.
     pub handshake_sample: u32,
-    pub padding: [u64; 2],
+    /// Part of every epoch sum: grows when the kernel's routes change, which flows may remember.
+    pub routes: u32,
+    pub padding: [u32; 3],
 }
 
 #[repr(C)]

@@ -35,6 +35,27 @@ impl NextHop {
     }
 }
 
+/// Neighbours on the uplinks, where flows find what the kernel's routes lead to: buckets of
+/// [`Neighbours::WAYS`] next hops by [`Neighbours::bucket`].
+pub struct Neighbours;
+
+impl Neighbours {
+    pub const BUCKETS: u32 = 256;
+    pub const WAYS: u32 = 4;
+    pub const ENTRIES: u32 = Self::BUCKETS * Self::WAYS;
+    /// The bit of a flow's next hop that makes the rest a place in this table.
+    pub const ID: u32 = 1 << 23;
+
+    /// Where a neighbour belongs, by its link address ([`NextHop::destination`]) and interface.
+    #[inline(always)]
+    pub const fn bucket(destination: [u8; 8], interface: u32) -> u32 {
+        let [a, b, c, d, e, f, _, _] = destination;
+        let mac = u64::from_be_bytes([0, 0, a, b, c, d, e, f]) ^ (interface as u64) << 48;
+        (mac.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - Self::BUCKETS.ilog2())) as u32
+    }
+}
+
 pub const NEXT_HOPS_MAP: &str = crate::map_name!("next_hops");
+pub const NEIGHBOURS_MAP: &str = crate::map_name!("neighbours");
 
 const _: () = assert!(size_of::<NextHop>() == 32);

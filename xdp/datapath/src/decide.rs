@@ -13,7 +13,7 @@ use crate::{
     flow::{Flow, Looks, Rewrite, entry::Target, table},
     fragment, handshake,
     hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
-    icmp, masquerade,
+    icmp, masquerade, neighbour,
     parse::{Kind, Parsed, tcp},
     plan::{self, Plan, direct, plan, shape},
     policy::{self, Shape},
@@ -89,7 +89,7 @@ fn flow<A: Address, P: Packet, T: Tables>(
     if context.hook == Hook::WorkloadEgress && was_translated_earlier(context, work)? {
         return Ok(Verdict::Pass(PassReason::Established));
     }
-    let known = work.stage == Stage::LOOK && look_again(context, work)?;
+    let known = work.stage == Stage::LOOK && look_again(packet, context, work)?;
     if !known && work.stage != Stage::PLANNED {
         if work.stage == Stage::LOOK {
             work.ends = Ends::of(&work.parsed.tuple, context).ok_or(DropReason::MissingMap)?;
@@ -269,7 +269,8 @@ fn send_on<A: Address, P: Packet, T: Tables>(
 /// kernel does not route it, or came through a tunnel. `Ok(false)`: there is none, or it is over, and
 /// the packet may open a new one. A flow that lost its permission is retired.
 #[inline(never)]
-fn look_again<A: Address, T: Tables>(
+fn look_again<A: Address, P: Packet, T: Tables>(
+    packet: &P,
     context: &Context<'_, T>,
     work: &mut Work<A>,
 ) -> Result<bool, DropReason> {
@@ -326,13 +327,17 @@ fn look_again<A: Address, T: Tables>(
         handshake::end(context, &found, &work.parsed);
     }
     let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
-    let fresh = Looks { seen: context.tables.now(), state: looks.state | answered, ..*looks };
+    let before = *looks;
     let current = direct(&ends, sum, *target);
-    found.hit.set_looks(*looks, fresh);
     found.hit.set_epochs(*epochs, current);
-    work.flow.looks = fresh;
+    work.flow.looks.seen = context.tables.now();
+    work.flow.looks.state |= answered;
     work.flow.epochs = current;
-    table::refresh_partner(context, work);
+    let other = table::refresh_partner(context, work);
+    if neighbour::is_reply_from_wire(context, work) {
+        work.flow.looks.next_hop = neighbour::find(packet, work, context, other);
+    }
+    found.hit.set_looks(before, work.flow.looks);
     Ok(true)
 }
 
@@ -364,7 +369,7 @@ fn backend_serves<A: Address, T: Tables>(
 #[inline(never)]
 fn later_fragment<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
-    work: &Work<A>,
+    work: &mut Work<A>,
     context: &Context<'_, T>,
 ) -> Result<Verdict, DropReason> {
     let parsed = &work.parsed;
@@ -373,7 +378,14 @@ fn later_fragment<A: Address, P: Packet, T: Tables>(
     if let Some(found) = fragment::find(context, parsed)
         && is_judged(context, &found.hit)
     {
-        return Ok(fragment::forward(packet, parsed, context, &found));
+        if !fragment::is_relayed(context, &found) {
+            return Ok(fragment::forward(packet, parsed, context, &found));
+        }
+        work.flow = found.hit.flow();
+        if !found.hit.is_current() {
+            return Err(DropReason::FlowRace);
+        }
+        return Ok(fragment::relay(packet, work, context));
     }
     if ends.destination.has(Leaf::SERVICE_ONLY) || work.arrival.is_through_tunnel() {
         return Err(DropReason::Fragment);

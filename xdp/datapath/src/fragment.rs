@@ -61,7 +61,7 @@ pub fn track<A: Address, T: Tables>(
     table::replace(context, work, &datagram(source, destination, identification))
 }
 
-/// Sends a later fragment after the first.
+/// Sends a later fragment after the first, unless [`is_relayed`].
 #[inline(always)]
 pub fn forward<A: Address, P: Packet, T: Tables>(
     packet: &mut P,
@@ -73,9 +73,6 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     let rewrite = found.hit.rewrite();
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
-    }
-    if relay::is_relayed(target.kind) && context.hook.is_inbound() {
-        return relay(packet, parsed, context, found);
     }
     if context.hook.translates(target)
         && !rewrite::translate_addresses(packet, parsed.network, &rewrite)
@@ -91,31 +88,38 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     }
 }
 
-/// [`forward`], of flows that the kernel does not route.
-#[inline(never)]
-fn relay<A: Address, P: Packet, T: Tables>(
-    packet: &mut P,
-    parsed: &Parsed<A>,
+/// Whether later fragments of a flow are for [`relay`].
+#[inline(always)]
+pub fn is_relayed<A: Address, T: Tables>(
     context: &Context<'_, T>,
     found: &Found<'_, A, T>,
+) -> bool {
+    context.hook.is_inbound() && relay::is_relayed(found.hit.target().kind)
+}
+
+/// [`forward`], of `work.flow`, which the kernel does not route.
+#[inline(never)]
+pub fn relay<A: Address, P: Packet, T: Tables>(
+    packet: &mut P,
+    work: &mut Work<A>,
+    context: &Context<'_, T>,
 ) -> Verdict {
-    let to = &found.hit.rewrite();
-    let kind = found.hit.target().kind;
-    let overhead = tunnel::overhead::<A>(kind);
-    let hop = relay::hop(context, found.hit.looks().next_hop, packet, parsed, to, overhead);
+    relay::find_hop(packet, work, context);
+    let Work { parsed, flow, hop, .. } = &*work;
+    let overhead = tunnel::overhead::<A>(flow.target.kind);
     // Of a datagram's fragments only the first is answered (RFC 1122, 3.2.2).
-    if relay::is_undeliverable(&hop, packet, parsed, overhead) {
+    if relay::is_undeliverable(hop, packet, parsed, overhead) {
         return Verdict::Drop(DropReason::Undeliverable);
     }
-    if relay::is_for_tc(context, &hop) {
+    if relay::is_for_tc(context, hop) {
         return Verdict::Handover(PassReason::Fragment);
     }
-    if tunnel::is_tunnelled(kind) {
-        if let Err(reason) = tunnel::wrap(packet, parsed, to, context) {
+    if tunnel::is_tunnelled(flow.target.kind) {
+        if let Err(reason) = tunnel::wrap(packet, parsed, &flow.rewrite, context) {
             return Verdict::Drop(reason);
         }
-    } else if !rewrite::translate_addresses(packet, parsed.network, to) {
+    } else if !rewrite::translate_addresses(packet, parsed.network, &flow.rewrite) {
         return Verdict::Drop(DropReason::Rewrite);
     }
-    relay::send(packet, parsed, context, &hop, PassReason::Fragment)
+    relay::send(packet, parsed, context, hop, PassReason::Fragment)
 }

@@ -17,6 +17,7 @@ use crate::{
     },
     fragment,
     handshake::is_first_reply,
+    neighbour,
     parse::{Kind, Parsed, tcp},
     relay, rewrite,
     tuple::protocol,
@@ -303,7 +304,7 @@ pub fn usable_hop<'t, A: Address, P: Packet, T: Tables>(
     if id == 0 || parsed.ttl <= 1 {
         return None;
     }
-    let hop = context.tables.next_hop(id)?;
+    let hop = neighbour::hop(context, id)?;
     let headers = parsed.transport - parsed.network;
     (hop.is_usable() && packet.wire_length(parsed.length, headers) <= hop.mtu).then_some(hop)
 }

@@ -25,6 +25,7 @@ mod hook;
 mod icmp;
 mod intervals;
 mod masquerade;
+mod neighbour;
 mod packet;
 pub mod parse;
 mod plan;

@@ -184,6 +184,10 @@ mod tests {
             None
         }
 
+        fn neighbour(&self, _: u32) -> Option<&NextHop> {
+            None
+        }
+
         fn port(&self, _: u16) -> Option<&port::Port> {
             None
         }

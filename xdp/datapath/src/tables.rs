@@ -28,6 +28,8 @@ pub trait Tables {
     fn prefix6(&self, key: &Prefix6Key) -> Option<Leaf>;
     fn frontend(&self, key: &FrontendKey) -> Option<u64>;
     fn next_hop(&self, id: u32) -> Option<&NextHop>;
+    /// A place in the table of neighbours.
+    fn neighbour(&self, place: u32) -> Option<&NextHop>;
     fn port(&self, endpoint: u16) -> Option<&Port>;
     fn flows4(&self, bucket: u32) -> Option<&[[Self::Word; WORDS4]; WAYS]>;
     fn flows6(&self, bucket: u32) -> Option<&[[Self::Word; WORDS6]; WAYS]>;
@@ -129,7 +131,9 @@ impl<'t, T: Tables> Context<'t, T> {
     /// The epoch sum of a flow between two endpoints; endpoint 0's is the services' own.
     #[inline(always)]
     pub fn epoch(&self, source: u16, destination: u16) -> Option<u32> {
-        let mut sum = self.node()?.epoch;
+        // SAFETY: as of the generation.
+        let routes = unsafe { ptr::read_volatile(&raw const self.control.routes) };
+        let mut sum = self.node()?.epoch.wrapping_add(routes);
         if source != 0 {
             sum = sum.wrapping_add(self.endpoint(source as u32)?.epoch);
         }

@@ -8,7 +8,7 @@ use abi::{
     control::Control,
     flow::{Bucket, FlowStats, WORDS4, WORDS6},
     frontend::FrontendKey,
-    next_hop::NextHop,
+    next_hop::{Neighbours, NextHop},
     port::Port,
     reason::COUNTERS,
     socket::{Peer, PeerKey},
@@ -62,6 +62,8 @@ pub static FRONTENDS: HashMap<FrontendKey, u64, 65_536, NO_PREALLOC> = HashMap::
 
 #[btf_map(name = "zg5_next_hops")]
 pub static NEXT_HOPS: Array<NextHop, 65_536, MMAPABLE> = Array::new();
+#[btf_map(name = "zg5_neighbours")]
+pub static NEIGHBOURS: Array<NextHop, { Neighbours::ENTRIES as usize }, MMAPABLE> = Array::new();
 #[btf_map(name = "zg5_ports")]
 pub static PORTS: Array<Port, 4096, MMAPABLE> = Array::new();
 

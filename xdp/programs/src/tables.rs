@@ -69,6 +69,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn neighbour(&self, place: u32) -> Option<&NextHop> {
+        maps::NEIGHBOURS.get(place)
+    }
+
+    #[inline(always)]
     fn port(&self, endpoint: u16) -> Option<&Port> {
         maps::PORTS.get(endpoint as u32)
     }

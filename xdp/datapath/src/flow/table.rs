@@ -189,15 +189,17 @@ pub fn retire_pair<A: Address, T: Tables>(
 }
 
 /// Marks the partner of `work.flow` as seen when that was, or inserts it again where it was
-/// replaced.
+/// replaced. Gives the partner's next hop.
 #[inline(never)]
-pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) {
+pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> u32 {
     let mirrored = work.mirror(context.control.hash_key);
-    if let Some(Inserted::Existing(hit)) = insert(context, mirrored, &work.key, &work.entry) {
-        let old = hit.looks();
-        let Looks { seen, state, .. } = work.flow.looks;
-        hit.set_looks(old, Looks { seen, state: old.state | (state & seen::ANSWERED), ..old });
-    }
+    let Some(Inserted::Existing(hit)) = insert(context, mirrored, &work.key, &work.entry) else {
+        return 0;
+    };
+    let old = hit.looks();
+    let Looks { seen, state, .. } = work.flow.looks;
+    hit.set_looks(old, Looks { seen, state: old.state | (state & seen::ANSWERED), ..old });
+    old.next_hop
 }
 
 /// Adds a packet of `bytes` to the entry's statistics. Processors that share a flow may lose

@@ -1,0 +1,59 @@
+//! Whether an event is about routes that flows may remember.
+
+use std::collections::BTreeMap;
+
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::{
+    RouteNetlinkMessage as Message,
+    route::{RouteAttribute, RouteMessage},
+};
+
+/// Whether a route changed that leads out by one of the uplinks, by no interface or by several; or a
+/// rule that chooses between tables of routes.
+pub(super) fn changed(event: &NetlinkMessage<Message>, uplinks: &BTreeMap<u32, bool>) -> bool {
+    match &event.payload {
+        NetlinkPayload::InnerMessage(Message::NewRoute(route) | Message::DelRoute(route)) => {
+            interface(route).is_none_or(|index| uplinks.contains_key(&index))
+        }
+        NetlinkPayload::InnerMessage(Message::NewRule(_) | Message::DelRule(_)) => true,
+        _ => false,
+    }
+}
+
+fn interface(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(message: Message) -> NetlinkMessage<Message> {
+        NetlinkMessage::from(message)
+    }
+
+    fn route(interface: Option<u32>) -> RouteMessage {
+        let mut route = RouteMessage::default();
+        route.attributes.extend(interface.map(RouteAttribute::Oif));
+        route
+    }
+
+    #[test]
+    fn routes_of_pods_are_nobodys_way_out() {
+        let uplinks = BTreeMap::from([(2, true)]);
+        let cases = [
+            (Message::NewRoute(route(Some(2))), true),
+            (Message::DelRoute(route(Some(2))), true),
+            (Message::NewRoute(route(None)), true),
+            (Message::NewRoute(route(Some(9))), false),
+            (Message::NewRule(Default::default()), true),
+            (Message::NewLink(Default::default()), false),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(changed(&event(message.clone()), &uplinks), expected, "{message:?}");
+        }
+    }
+}
