@@ -9,7 +9,7 @@ use std::{
 use abi::{
     affinity::{AFFINITY_MAP, Affinity, AffinityKey},
     control::{CONTROL_MAP, Control},
-    flow::{Bucket, FLOWS4_MAP, FLOWS6_MAP, FlowStats, STATS4_MAP, STATS6_MAP, WORDS4, WORDS6},
+    flow::{Bucket, FLOWS4_MAP, FLOWS6_MAP, WORDS4, WORDS6},
     next_hop::{NEIGHBOURS_MAP, NEXT_HOPS_MAP, Neighbours, NextHop},
     port::{PORTS_MAP, Port},
     reason::{COUNTERS, COUNTERS_MAP},
@@ -49,8 +49,6 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
         array(PORTS_MAP, size_of::<Port>(), PORTS),
         array(FLOWS4_MAP, size_of::<Bucket<WORDS4>>(), flows4),
         array(FLOWS6_MAP, size_of::<Bucket<WORDS6>>(), flows6),
-        array(STATS4_MAP, size_of::<FlowStats>(), flows4),
-        array(STATS6_MAP, size_of::<FlowStats>(), flows6),
         array(COUNTERS_MAP, size_of::<u64>(), COUNTERS),
     ];
     shapes.push(Shape {

@@ -100,9 +100,9 @@ impl Rig {
         for (table, mask) in
             [(&self.flows.v4, control.flow4_mask), (&self.flows.v6, control.flow6_mask)]
         {
-            let bucket = table.entries.words().len() / self.buckets as usize;
+            let bucket = table.buckets.words().len() / self.buckets as usize;
             for index in 0..bucket * (mask as usize + 1) {
-                table.entries.store(index, 0);
+                table.buckets.store(index, 0);
             }
         }
         let mask = buckets.min(self.buckets).saturating_sub(1);

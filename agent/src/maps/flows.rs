@@ -12,9 +12,7 @@ use std::{
 
 use abi::{
     control::Timeouts,
-    flow::{
-        FLOWS4_MAP, FLOWS6_MAP, Packets, STATS4_MAP, STATS6_MAP, WAYS, WORDS4, WORDS6, kind, tag,
-    },
+    flow::{FLOWS4_MAP, FLOWS6_MAP, Packets, WAYS, WORDS4, WORDS6, kind, tag},
 };
 use datapath::{
     flow::{
@@ -38,8 +36,7 @@ pub struct FlowTables {
 
 /// The flow table of one address family.
 pub struct FlowTable {
-    pub entries: Mapping,
-    pub stats: Mapping,
+    pub buckets: Mapping,
     pub family: Family,
 }
 
@@ -51,10 +48,10 @@ pub enum Family {
 }
 
 impl Family {
-    pub const fn maps(self) -> (&'static str, &'static str) {
+    pub const fn map(self) -> &'static str {
         match self {
-            Self::V4 => (FLOWS4_MAP, STATS4_MAP),
-            Self::V6 => (FLOWS6_MAP, STATS6_MAP),
+            Self::V4 => FLOWS4_MAP,
+            Self::V6 => FLOWS6_MAP,
         }
     }
 
@@ -64,6 +61,11 @@ impl Family {
             Self::V4 => WORDS4,
             Self::V6 => WORDS6,
         }
+    }
+
+    /// Words of a bucket: entries, then packets and bytes of each.
+    const fn bucket_words(self) -> usize {
+        WAYS * (self.words() + 2)
     }
 
     /// Words of a source and a destination address.
@@ -93,7 +95,7 @@ impl FlowTables {
 
     pub fn fill(&self) -> [Fill; 2] {
         [&self.v4, &self.v6].map(|table| Fill {
-            table: table.family.maps().0,
+            table: table.family.map(),
             used: table.entries().filter(|entry| is_live(entry.tag())).count() as u64,
             capacity: table.entries().count() as u64,
         })
@@ -102,8 +104,10 @@ impl FlowTables {
 
 impl FlowTable {
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let words = self.entries.words().chunks_exact(self.family.words());
-        words.map(|words| Entry { words, family: self.family })
+        let family = self.family;
+        let buckets = self.buckets.words().chunks_exact(family.bucket_words());
+        let entries = buckets.flat_map(move |it| it.chunks_exact(family.words()).take(WAYS));
+        entries.map(move |words| Entry { words, family })
     }
 
     fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
@@ -134,8 +138,14 @@ impl FlowTable {
     /// What an entry says, while it has this tag; it is not asked how long it was idle.
     pub(super) fn flow_at(&self, index: usize, tag: u64) -> Option<Flow> {
         let length = self.family.words();
-        let words = self.entries.words().get(index * length..(index + 1) * length)?;
+        let first = self.bucket(index) + index % WAYS * length;
+        let words = self.buckets.words().get(first..first + length)?;
         self.read(index, &Entry { words, family: self.family }, tag, 0, |_| Duration::ZERO)
+    }
+
+    /// The first word of the bucket of an entry.
+    const fn bucket(&self, index: usize) -> usize {
+        index / WAYS * self.family.bucket_words()
     }
 
     fn read(
@@ -146,11 +156,9 @@ impl FlowTable {
         now: u32,
         duration: impl Fn(u32) -> Duration,
     ) -> Option<Flow> {
-        // A bucket's statistics are packets and bytes of each way.
-        let traffic = 2 * index;
-        debug_assert!(traffic / (2 * WAYS) == index / WAYS);
-        let packets = Packets(self.stats.load(traffic));
-        let bytes = self.stats.load(traffic + 1);
+        let traffic = self.bucket(index) + WAYS * self.family.words() + index % WAYS * 2;
+        let packets = Packets(self.buckets.load(traffic));
+        let bytes = self.buckets.load(traffic + 1);
         let flow = entry.flow(now, duration, packets, bytes);
         (entry.tag() == tag).then_some(flow)
     }

@@ -54,11 +54,8 @@ impl KernelMaps {
     }
 
     pub fn flows(directory: &Path) -> Result<FlowTables, MapError> {
-        let table = |family: Family| {
-            let (entries, stats) = family.maps();
-            let (entries, stats) = (mapping(directory, entries)?, mapping(directory, stats)?);
-            Ok(FlowTable { entries, stats, family })
-        };
+        let table =
+            |family: Family| Ok(FlowTable { buckets: mapping(directory, family.map())?, family });
         let (v4, v6) = (table(Family::V4)?, table(Family::V6)?);
         Ok(FlowTables { v4, v6, accounts: Accounts::default() })
     }

@@ -13,13 +13,13 @@ use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
     affinity::{Affinity, AffinityKey},
     control::{Control, PortRange, Timeouts},
-    flow::{WAYS, WORDS4, WORDS6},
+    flow::{WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::NextHop,
     port::Port,
     table::{BLOCK_WORDS, Block, Table},
 };
-use datapath::{Address, Context, Hook, Tables, V4, V6};
+use datapath::{Address, Context, Hook, Tables, V4, V6, flow::bucket::Bucket};
 
 use crate::image::Image;
 
@@ -33,9 +33,8 @@ pub struct SimulatedTables {
     ports: BTreeMap<u16, Port>,
     next_hops: BTreeMap<u32, NextHop>,
     neighbours: BTreeMap<u32, NextHop>,
-    flows4: Vec<[[AtomicU64; WORDS4]; WAYS]>,
-    flows6: Vec<[[AtomicU64; WORDS6]; WAYS]>,
-    stats: Vec<[[AtomicU64; 2]; WAYS]>,
+    flows4: Vec<Bucket<[AtomicU64; WORDS4], AtomicU64>>,
+    flows6: Vec<Bucket<[AtomicU64; WORDS6], AtomicU64>>,
     affinity: Mutex<BTreeMap<AffinityKey, Affinity>>,
     now: AtomicU64,
 }
@@ -87,7 +86,6 @@ impl SimulatedTables {
             neighbours: BTreeMap::new(),
             flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
             flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
-            stats: (0..BUCKETS).map(|_| Default::default()).collect(),
             affinity: Mutex::default(),
             now: AtomicU64::new(0),
         }
@@ -144,8 +142,8 @@ impl SimulatedTables {
 
     /// Ends every flow. What services remember of clients stays.
     pub fn forget_flows(&self) {
-        let tags4 = self.flows4.iter().flatten().map(|entry| &entry[0]);
-        let tags6 = self.flows6.iter().flatten().map(|entry| &entry[0]);
+        let tags4 = self.flows4.iter().flat_map(|it| &it.entries).map(|entry| &entry[0]);
+        let tags6 = self.flows6.iter().flat_map(|it| &it.entries).map(|entry| &entry[0]);
         for tag in tags4.chain(tags6) {
             tag.store(0, Ordering::Relaxed);
         }
@@ -195,20 +193,12 @@ impl Tables for SimulatedTables {
         Some(self.ports.get(&endpoint).unwrap_or(&NOBODY))
     }
 
-    fn flows4(&self, bucket: u32) -> Option<&[[AtomicU64; WORDS4]; WAYS]> {
+    fn flows4(&self, bucket: u32) -> Option<&Bucket<[AtomicU64; WORDS4], AtomicU64>> {
         self.flows4.get(bucket as usize)
     }
 
-    fn flows6(&self, bucket: u32) -> Option<&[[AtomicU64; WORDS6]; WAYS]> {
+    fn flows6(&self, bucket: u32) -> Option<&Bucket<[AtomicU64; WORDS6], AtomicU64>> {
         self.flows6.get(bucket as usize)
-    }
-
-    fn stats4(&self, bucket: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
-        self.stats.get(bucket as usize)
-    }
-
-    fn stats6(&self, bucket: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
-        self.stats.get(bucket as usize)
     }
 
     fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {

@@ -3,7 +3,7 @@
 use abi::{
     address::{Address6Key, CHUNK, LEVEL1, Leaf, Prefix6Key},
     control::Control,
-    flow::{WAYS, WORDS4, WORDS6},
+    flow::{WORDS4, WORDS6},
     frontend::FrontendKey,
     record::Node,
     table::Table,
@@ -11,6 +11,7 @@ use abi::{
 
 use crate::{
     Context, Packet, Tables, checksum,
+    flow::bucket::Bucket,
     parse::{self, Network, Reading},
     tuple::Port,
 };
@@ -95,8 +96,7 @@ pub trait Address: Copy + Eq + 'static {
     /// Writes both addresses into the network header at `offset`.
     fn store_pair<P: Packet>(packet: &mut P, offset: u32, source: Self, destination: Self) -> bool;
 
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]>;
-    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]>;
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>>;
     fn flow_mask(control: &Control) -> u32;
     /// What backends see instead of clients; `None` where the node has no address.
     fn masquerade(node: &Node) -> Option<Self>;
@@ -267,13 +267,8 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]> {
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>> {
         tables.flows4(bucket)
-    }
-
-    #[inline(always)]
-    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]> {
-        tables.stats4(bucket)
     }
 
     #[inline(always)]
@@ -426,13 +421,8 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&[Self::Entry<T::Word>; WAYS]> {
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>> {
         tables.flows6(bucket)
-    }
-
-    #[inline(always)]
-    fn stats<T: Tables>(tables: &T, bucket: u32) -> Option<&[[T::Word; 2]; WAYS]> {
-        tables.stats6(bucket)
     }
 
     #[inline(always)]

@@ -191,7 +191,7 @@ fn translate<A: Address, P: Packet>(packet: &mut P, work: &Work<A>) -> Result<()
 fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) -> Result<(), DropReason> {
     let found = table::locate(context, &work.parsed.tuple).ok_or(DropReason::FlowRace)?;
     note_end(&found.hit, found.hit.looks(), &work.parsed);
-    table::account(context, &found, work.parsed.length);
+    table::account(&found, work.parsed.length);
     Ok(())
 }
 

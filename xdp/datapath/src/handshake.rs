@@ -13,7 +13,7 @@ use crate::{
         Key, Looks,
         entry::Target,
         hash::hash,
-        table::{self, Found, stats},
+        table::{self, Found},
     },
     parse::{Parsed, tcp},
     tunnel,
@@ -39,7 +39,7 @@ pub fn is_timed<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>)
 pub fn begin<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
     let replies = work.flow.rewrite.tuple(work.parsed.tuple.protocol).reversed();
     let Some(found) = table::locate(context, &replies) else { return };
-    let Some([packets, _]) = stats::<A, T>(context, found.bucket, found.hit.way) else { return };
+    let Some([packets, _]) = found.traffic() else { return };
     // An entry that was there already has its time, or its counts.
     if packets.load() == 0 {
         packets.store(Packets::waiting(microseconds(context)).0);
@@ -54,7 +54,7 @@ pub fn end<A: Address, T: Tables>(
     found: &Found<'_, A, T>,
     parsed: &Parsed<A>,
 ) {
-    let Some([packets, _]) = stats::<A, T>(context, found.bucket, found.hit.way) else { return };
+    let Some([packets, _]) = found.traffic() else { return };
     let Some(since) = Packets(packets.load()).since() else { return };
     let accepts = parsed.tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::SYN | tcp::ACK;
     let answer = match accepts {

@@ -264,7 +264,7 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     note_end(&found.hit, looks, parsed);
     // Once on its way through the node: what its own processes send is not counted.
     if hook.is_inbound() {
-        account(context, found, parsed.length);
+        account(found, parsed.length);
     }
     if hairpin {
         return match rewrite::turn_around(packet) {

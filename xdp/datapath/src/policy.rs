@@ -138,7 +138,7 @@ mod tests {
         address::{Address6Key, Prefix6Key},
         affinity::{Affinity, AffinityKey},
         control::Control,
-        flow::{WAYS, WORDS4, WORDS6},
+        flow::{WORDS4, WORDS6},
         frontend::FrontendKey,
         next_hop::NextHop,
         port,
@@ -147,7 +147,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Hook, V4};
+    use crate::{Hook, V4, flow::bucket::Bucket};
 
     /// Endpoints by id; row 0 allows nothing.
     struct Rows(Vec<Block>);
@@ -192,19 +192,11 @@ mod tests {
             None
         }
 
-        fn flows4(&self, _: u32) -> Option<&[[AtomicU64; WORDS4]; WAYS]> {
+        fn flows4(&self, _: u32) -> Option<&Bucket<[AtomicU64; WORDS4], AtomicU64>> {
             None
         }
 
-        fn flows6(&self, _: u32) -> Option<&[[AtomicU64; WORDS6]; WAYS]> {
-            None
-        }
-
-        fn stats4(&self, _: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
-            None
-        }
-
-        fn stats6(&self, _: u32) -> Option<&[[AtomicU64; 2]; WAYS]> {
+        fn flows6(&self, _: u32) -> Option<&Bucket<[AtomicU64; WORDS6], AtomicU64>> {
             None
         }
 

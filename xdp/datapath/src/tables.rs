@@ -6,7 +6,7 @@ use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
     affinity::{Affinity, AffinityKey},
     control::Control,
-    flow::{WAYS, WORDS4, WORDS6},
+    flow::{WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::NextHop,
     port::Port,
@@ -15,7 +15,7 @@ use abi::{
     table::{self, BLOCK_WORDS, Block, Table},
 };
 
-use crate::{Hook, Verdict, Word};
+use crate::{Hook, Verdict, Word, flow::bucket::Bucket};
 
 /// The maps, laid out as in the `abi` crate. `None` means the map or element is missing.
 pub trait Tables {
@@ -31,10 +31,8 @@ pub trait Tables {
     /// A place in the table of neighbours.
     fn neighbour(&self, place: u32) -> Option<&NextHop>;
     fn port(&self, endpoint: u16) -> Option<&Port>;
-    fn flows4(&self, bucket: u32) -> Option<&[[Self::Word; WORDS4]; WAYS]>;
-    fn flows6(&self, bucket: u32) -> Option<&[[Self::Word; WORDS6]; WAYS]>;
-    fn stats4(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
-    fn stats6(&self, bucket: u32) -> Option<&[[Self::Word; 2]; WAYS]>;
+    fn flows4(&self, bucket: u32) -> Option<&Bucket<[Self::Word; WORDS4], Self::Word>>;
+    fn flows6(&self, bucket: u32) -> Option<&Bucket<[Self::Word; WORDS6], Self::Word>>;
     /// Which backend a service remembers for a client.
     fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
     /// Remembers a client's backend, as long as there is room.

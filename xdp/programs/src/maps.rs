@@ -6,7 +6,7 @@ use abi::{
     address::Address6Key,
     affinity::{AFFINITY_ENTRIES, Affinity, AffinityKey},
     control::Control,
-    flow::{Bucket, FlowStats, WORDS4, WORDS6},
+    flow::{Bucket, WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::{Neighbours, NextHop},
     port::Port,
@@ -71,10 +71,6 @@ pub static PORTS: Array<Port, 4096, MMAPABLE> = Array::new();
 pub static FLOWS4: Array<Bucket<WORDS4>, 65_536, MMAPABLE> = Array::new();
 #[btf_map(name = "zg5_flows6")]
 pub static FLOWS6: Array<Bucket<WORDS6>, 65_536, MMAPABLE> = Array::new();
-#[btf_map(name = "zg5_stats4")]
-pub static STATS4: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
-#[btf_map(name = "zg5_stats6")]
-pub static STATS6: Array<FlowStats, 65_536, MMAPABLE> = Array::new();
 
 #[btf_map(name = "zg5_peers")]
 pub static PEERS: LruHashMap<PeerKey, Peer, 65_536> = LruHashMap::new();

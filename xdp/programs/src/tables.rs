@@ -4,7 +4,7 @@ use abi::{
     address::{Address6Key, Leaf, Prefix6Key},
     affinity::{Affinity, AffinityKey},
     control::Control,
-    flow::{WAYS, WORDS4, WORDS6},
+    flow::{WORDS4, WORDS6},
     frontend::FrontendKey,
     next_hop::NextHop,
     port::Port,
@@ -15,7 +15,7 @@ use aya_ebpf::{
     btf_maps::lpm_trie::Key,
     helpers::{bpf_jiffies64, bpf_ktime_get_ns},
 };
-use datapath::Tables;
+use datapath::{Tables, flow::bucket::Bucket};
 
 use crate::{maps, word::MapWord};
 
@@ -79,27 +79,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn flows4(&self, bucket: u32) -> Option<&[[MapWord; WORDS4]; WAYS]> {
+    fn flows4(&self, bucket: u32) -> Option<&Bucket<[MapWord; WORDS4], MapWord>> {
         // SAFETY: the value is valid as long as the program runs, and shared as cells only.
         maps::FLOWS4.get_ptr(bucket).map(|value| unsafe { &*value.cast() })
     }
 
     #[inline(always)]
-    fn flows6(&self, bucket: u32) -> Option<&[[MapWord; WORDS6]; WAYS]> {
+    fn flows6(&self, bucket: u32) -> Option<&Bucket<[MapWord; WORDS6], MapWord>> {
         // SAFETY: as above.
         maps::FLOWS6.get_ptr(bucket).map(|value| unsafe { &*value.cast() })
-    }
-
-    #[inline(always)]
-    fn stats4(&self, bucket: u32) -> Option<&[[MapWord; 2]; WAYS]> {
-        // SAFETY: as above; the layout is `FlowStats`'s.
-        maps::STATS4.get_ptr(bucket).map(|value| unsafe { &*value.cast() })
-    }
-
-    #[inline(always)]
-    fn stats6(&self, bucket: u32) -> Option<&[[MapWord; 2]; WAYS]> {
-        // SAFETY: as above.
-        maps::STATS6.get_ptr(bucket).map(|value| unsafe { &*value.cast() })
     }
 
     #[inline(always)]

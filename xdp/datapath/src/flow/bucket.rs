@@ -16,6 +16,15 @@ use abi::{
 use super::entry::{Flow, Looks};
 use crate::{Address, Tuple, Word, tuple::protocol, word16};
 
+/// [`abi::flow::Bucket`] as programs see it.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Bucket<E, W> {
+    pub entries: [E; WAYS],
+    /// Packets and bytes of each.
+    pub traffic: [[W; 2]; WAYS],
+}
+
 /// A tuple as an entry stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {

@@ -1,18 +1,29 @@
 //! Buckets by hash, and pairs: a flow is two entries that come and go together.
 
-use abi::{flow::seen, reason::DropReason};
+use abi::{
+    flow::{WAYS, seen},
+    reason::DropReason,
+};
 
 use super::{
-    bucket::{self, Hit, Inserted, Key},
+    bucket::{self, Bucket, Hit, Inserted, Key},
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
 use crate::{Address, Context, Tables, Tuple, Word, Work};
 
-/// An entry with the place of its statistics.
+/// An entry with what its bucket carried.
 pub struct Found<'t, A: Address, T: Tables> {
     pub hit: Hit<'t, A, T::Word>,
-    pub bucket: u32,
+    traffic: &'t [[T::Word; 2]; WAYS],
+}
+
+impl<'t, A: Address, T: Tables> Found<'t, A, T> {
+    /// Packets and bytes of the entry.
+    #[inline(always)]
+    pub fn traffic(&self) -> Option<&'t [T::Word; 2]> {
+        self.traffic.get(self.hit.way)
+    }
 }
 
 /// Finds the entry of a tuple.
@@ -23,9 +34,9 @@ pub fn find<'t, A: Address, T: Tables>(
 ) -> Option<Found<'t, A, T>> {
     let key = Key::of(tuple);
     let hash = hash::<A>(&key, tables.control.hash_key);
-    let bucket = hash as u32 & A::flow_mask(tables.control);
-    let hit = bucket::find::<A, T::Word>(A::flows(tables.tables, bucket)?, hash, &key)?;
-    Some(Found { hit, bucket })
+    let bucket = A::flows(tables.tables, hash as u32 & A::flow_mask(tables.control))?;
+    let hit = bucket::find::<A, T::Word>(&bucket.entries, hash, &key)?;
+    Some(Found { hit, traffic: &bucket.traffic })
 }
 
 /// [`find`], out of line, for the slow path.
@@ -36,10 +47,10 @@ pub fn locate<'t, A: Address, T: Tables>(
 ) -> Option<Found<'t, A, T>> {
     let key = Key::of(tuple);
     let hash = hash::<A>(&key, context.control.hash_key);
-    let bucket = hash as u32 & A::flow_mask(context.control);
-    let entries = A::flows(context.tables, bucket)?;
+    let Bucket { entries, traffic } =
+        A::flows(context.tables, hash as u32 & A::flow_mask(context.control))?;
     let hit = bucket::find::<A, T::Word>(entries, hash, &key)?.blur(entries, hash);
-    Some(Found { hit, bucket })
+    Some(Found { hit, traffic })
 }
 
 /// Inserts the pair of entries of `work.flow`. Replies first, so that no packet can be answered
@@ -94,7 +105,8 @@ fn open_by<'t, A: Address, T: Tables, const IN_PLACE: bool>(
     let own = hash::<A>(&work.key, context.control.hash_key);
     match insert(own, &work.key, &work.flow) {
         Some(Inserted::New(hit) | Inserted::Existing(hit)) => {
-            Ok(Found { hit, bucket: own as u32 & A::flow_mask(context.control) })
+            let bucket = A::flows(context.tables, own as u32 & A::flow_mask(context.control));
+            Ok(Found { hit, traffic: &bucket.ok_or(DropReason::MissingMap)?.traffic })
         }
         Some(Inserted::Full) | None => {
             reply.retire();
@@ -140,12 +152,12 @@ fn insert_in_place<'t, A: Address, T: Tables>(
     key: &Key,
     entry: &Flow<A>,
 ) -> Option<Inserted<'t, A, T::Word>> {
-    let index = hash as u32 & A::flow_mask(context.control);
-    let bucket = A::flows(context.tables, index)?;
+    let Bucket { entries, traffic } =
+        A::flows(context.tables, hash as u32 & A::flow_mask(context.control))?;
     let timeouts = &context.control.timeouts;
-    let inserted = bucket::insert::<A, T::Word>(bucket, hash, key, entry, timeouts);
+    let inserted = bucket::insert::<A, T::Word>(entries, hash, key, entry, timeouts);
     if let Inserted::New(hit) = &inserted
-        && let Some([packets, bytes]) = stats::<A, T>(context, index, hit.way)
+        && let Some([packets, bytes]) = traffic.get(hit.way)
     {
         packets.store(0);
         bytes.store(0);
@@ -205,25 +217,11 @@ pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &m
 /// Adds a packet of `bytes` to the entry's statistics. Processors that share a flow may lose
 /// each other's counts; nothing but reports reads them.
 #[inline(always)]
-pub fn account<A: Address, T: Tables>(
-    tables: &Context<'_, T>,
-    found: &Found<'_, A, T>,
-    bytes: u32,
-) {
-    if let Some([packets, total]) = stats::<A, T>(tables, found.bucket, found.hit.way) {
+pub fn account<A: Address, T: Tables>(found: &Found<'_, A, T>, bytes: u32) {
+    if let Some([packets, total]) = found.traffic() {
         packets.store(packets.load().wrapping_add(1));
         total.store(total.load().wrapping_add(bytes as u64));
     }
-}
-
-/// Packets and bytes of an entry.
-#[inline(always)]
-pub fn stats<'t, A: Address, T: Tables>(
-    tables: &Context<'t, T>,
-    bucket: u32,
-    way: usize,
-) -> Option<&'t [T::Word; 2]> {
-    A::stats(tables.tables, bucket)?.get(way)
 }
 
 /// Whether replies translated this way go to whoever sent `tuple`.
