@@ -81,7 +81,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg5_control has ABI version 6, and this agent wants 5"
+                "the pinned map zg6_control has ABI version 7, and this agent wants 6"
             ),
             "{message}"
         );

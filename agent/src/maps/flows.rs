@@ -110,6 +110,13 @@ impl FlowTable {
         entries.map(move |words| Entry { words, family })
     }
 
+    /// The word of each entry's tag.
+    pub fn tags(&self) -> impl Iterator<Item = usize> {
+        let words = self.family.words();
+        let buckets = (0..self.buckets.words().len()).step_by(self.family.bucket_words());
+        buckets.flat_map(move |bucket| (0..WAYS).map(move |way| bucket + way * words))
+    }
+
     fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
         self.entries().filter(|entry| entry.expire(now, timeouts)).count()
     }

@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::{
     RouteNetlinkMessage as Message,
-    route::{RouteAttribute, RouteMessage},
+    route::{RouteAttribute, RouteMessage, RouteType},
 };
 
-/// Whether a route changed that leads out by one of the uplinks, by no interface or by several; or a
-/// rule that chooses between tables of routes.
+/// Whether a route changed that leads out by one of the uplinks, by several interfaces, or nowhere; or
+/// a rule that chooses between tables of routes.
 pub(super) fn changed(event: &NetlinkMessage<Message>, uplinks: &BTreeMap<u32, bool>) -> bool {
     match &event.payload {
         NetlinkPayload::InnerMessage(Message::NewRoute(route) | Message::DelRoute(route)) => {
-            interface(route).is_none_or(|index| uplinks.contains_key(&index))
+            match route.header.kind {
+                RouteType::Unicast => interface(route).is_none_or(|it| uplinks.contains_key(&it)),
+                RouteType::Local | RouteType::Broadcast | RouteType::Anycast => false,
+                _ => true,
+            }
         }
         NetlinkPayload::InnerMessage(Message::NewRule(_) | Message::DelRule(_)) => true,
         _ => false,
@@ -35,8 +39,9 @@ mod tests {
         NetlinkMessage::from(message)
     }
 
-    fn route(interface: Option<u32>) -> RouteMessage {
+    fn route(kind: RouteType, interface: Option<u32>) -> RouteMessage {
         let mut route = RouteMessage::default();
+        route.header.kind = kind;
         route.attributes.extend(interface.map(RouteAttribute::Oif));
         route
     }
@@ -45,10 +50,12 @@ mod tests {
     fn routes_of_pods_are_nobodys_way_out() {
         let uplinks = BTreeMap::from([(2, true)]);
         let cases = [
-            (Message::NewRoute(route(Some(2))), true),
-            (Message::DelRoute(route(Some(2))), true),
-            (Message::NewRoute(route(None)), true),
-            (Message::NewRoute(route(Some(9))), false),
+            (Message::NewRoute(route(RouteType::Unicast, Some(2))), true),
+            (Message::DelRoute(route(RouteType::Unicast, Some(2))), true),
+            (Message::NewRoute(route(RouteType::Unicast, None)), true),
+            (Message::NewRoute(route(RouteType::Unicast, Some(9))), false),
+            (Message::NewRoute(route(RouteType::BlackHole, Some(1))), true),
+            (Message::NewRoute(route(RouteType::Local, Some(2))), false),
             (Message::NewRule(Default::default()), true),
             (Message::NewLink(Default::default()), false),
         ];

@@ -9,7 +9,7 @@ use std::{
 use abi::{
     affinity::AFFINITY_MAP,
     control::Control,
-    flow::{WORDS4, WORDS6, tag},
+    flow::tag,
     next_hop::NextHop,
     port::Port,
     tail::{TC_MAP, TC_PROGRAMS, XDP_MAP, XDP_PROGRAMS},
@@ -215,11 +215,8 @@ impl Programs {
 
     /// Where the tags of all entries are.
     fn flow_tags(&self) -> impl Iterator<Item = (&Mapping, usize)> {
-        let tables = [(&self.flows.v4.entries, WORDS4), (&self.flows.v6.entries, WORDS6)];
-        let tags = |(table, words): (_, usize)| {
-            (0..Mapping::words(table).len()).step_by(words).map(move |tag| (table, tag))
-        };
-        tables.into_iter().flat_map(tags)
+        let tables = [&self.flows.v4, &self.flows.v6];
+        tables.into_iter().flat_map(|table| table.tags().map(|tag| (&table.buckets, tag)))
     }
 
     fn join_tail_calls(&self) -> Result<()> {
