@@ -27,6 +27,12 @@ pub enum Readiness {
     Ready,
 }
 
+impl Readiness {
+    fn awaiting(source: &str, missing: &str) -> Self {
+        Self::Awaiting { source: source.to_owned(), missing: missing.to_owned() }
+    }
+}
+
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,8 +134,12 @@ impl Store {
 
     pub(super) fn readiness(&self) -> Readiness {
         match (&self.readiness, self.awaited.first_key_value()) {
-            (Readiness::Ready, Some((source, missing))) => {
-                Readiness::Awaiting { source: source.clone(), missing: missing.clone() }
+            (Readiness::Ready, Some((source, missing))) => Readiness::awaiting(source, missing),
+            // Nothing else may say what this node has yet to be told.
+            (Readiness::Empty | Readiness::Holding, Some((source, missing)))
+                if !missing.is_empty() =>
+            {
+                Readiness::awaiting(source, missing)
             }
             (readiness, _) => readiness.clone(),
         }
