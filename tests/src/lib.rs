@@ -12,6 +12,7 @@ pub mod agent;
 pub mod bed;
 pub mod capture;
 pub mod cases;
+pub mod control_plane;
 pub mod foreign;
 pub mod netns;
 pub mod packet;

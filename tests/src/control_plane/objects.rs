@@ -1,0 +1,80 @@
+//! Objects of the apiserver, as tests write them.
+
+use anyhow::{Context, Result};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use super::ControlPlane;
+
+impl ControlPlane {
+    /// Has an object be as it is given; with its status, if it has one, which is written by
+    /// somebody else in a cluster.
+    pub fn apply(&self, object: &Value) -> Result<()> {
+        let mut desired = object.clone();
+        let status = desired.as_object_mut().and_then(|fields| fields.remove("status"));
+        self.patch(&desired, false)?;
+        let Some(status) = status else { return Ok(()) };
+        let metadata = json!({ "name": object["metadata"]["name"] });
+        let (version, kind) = (&object["apiVersion"], &object["kind"]);
+        let mut patch =
+            json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "status": status });
+        if let Some(namespace) = object["metadata"].get("namespace") {
+            patch["metadata"]["namespace"] = namespace.clone();
+        }
+        self.patch(&patch, true)
+    }
+
+    /// Deletes an object at once, if it is there.
+    pub fn delete(&self, object: &Value) -> Result<()> {
+        let (api, name) = self.api(object)?;
+        let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        let deleted = self.ask(async move {
+            match api.delete(&name, &parameters).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                other => other.map(drop),
+            }
+        });
+        deleted.with_context(|| format!("deleting {}", object["metadata"]))
+    }
+
+    /// Begins to delete an object, as `kubectl` does: a pod goes on for its grace period.
+    pub fn begin_to_delete(&self, object: &Value) -> Result<()> {
+        let (api, name) = self.api(object)?;
+        self.ask(async move { api.delete(&name, &DeleteParams::default()).await.map(drop) })
+            .with_context(|| format!("deleting {}", object["metadata"]))
+    }
+
+    fn patch(&self, object: &Value, status: bool) -> Result<()> {
+        let (api, name) = self.api(object)?;
+        let patch = object.clone();
+        let patched = self.ask(async move {
+            if status {
+                // Two addresses of a node of one type are refused in what is applied.
+                let parameters = PatchParams::default();
+                api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await
+            } else {
+                let parameters = PatchParams::apply("test").force();
+                api.patch(&name, &parameters, &Patch::Apply(&patch)).await
+            }
+        });
+        patched.map(drop).with_context(|| format!("applying {object}"))
+    }
+
+    fn api(&self, object: &Value) -> Result<(Api<DynamicObject>, String)> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let version = text(&object["apiVersion"]).context("no apiVersion")?;
+        let kind = text(&object["kind"]).context("no kind")?;
+        let name = text(&object["metadata"]["name"]).context("no name")?;
+        let (group, version) = version.split_once('/').unwrap_or(("", &version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+        let api = match text(&object["metadata"]["namespace"]) {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), &namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        Ok((api, name))
+    }
+}
