@@ -329,6 +329,14 @@ fn refuse_foreign(interface: &str, index: u32) -> Result<(), LoadError> {
     Err(LoadError::ForeignXdp { interface: interface.to_owned(), program, id })
 }
 
+/// Whether an interface takes what XDP redirects from others. A veth does as long as its other end
+/// polls; some drivers only while they have a program themselves. Kernels before 6.3 do not tell.
+pub fn takes_frames(index: u32) -> bool {
+    /// `NETDEV_XDP_ACT_NDO_XMIT` of the kernel's `netdev` family.
+    const NDO_XMIT: u64 = 1 << 2;
+    query_xdp(index).is_ok_and(|found| found.feature_flags & NDO_XMIT != 0)
+}
+
 fn query_xdp(index: u32) -> io::Result<libbpf_sys::bpf_xdp_query_opts> {
     let mut options = libbpf_sys::bpf_xdp_query_opts {
         sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as _,

@@ -1,7 +1,7 @@
 //! Everything in the kernel, opened in the right order.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     sync::{Arc, Mutex},
 };
@@ -72,6 +72,7 @@ impl Kernel {
             cgroup: config.cgroup()?,
             wanted: Wanted::of(&held),
             unlocated: BTreeSet::new(),
+            takers: BTreeMap::new(),
             ports,
             next_hops: next_hops.clone(),
             flows: Arc::clone(&flows),

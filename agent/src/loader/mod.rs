@@ -32,7 +32,7 @@ mod socket;
 mod teardown;
 mod wire;
 
-pub use attach::{Attacher, Role};
+pub use attach::{Attacher, Role, takes_frames};
 pub use config::{KernelConfig, Midstream, TableSizes};
 pub use error::LoadError;
 pub use generator::{Generator, Source};

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use abi::{next_hop::NextHop, port::Port};
+use abi::port::Port;
 use futures::StreamExt;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::{
@@ -88,7 +88,13 @@ async fn follow(
                 let wanted = parts.wanted.clone();
                 parts.try_in_step(&handle, &wanted, true).await;
             }
-            _ = ageing.tick() => parts.age(),
+            _ = ageing.tick() => {
+                parts.age();
+                if parts.takers_changed() {
+                    let wanted = parts.wanted.clone();
+                    parts.try_in_step(&handle, &wanted, true).await;
+                }
+            }
             _ = logs.tick(), if parts.log.is_some() => {
                 if let Some(log) = &mut parts.log {
                     log.flush();
@@ -191,31 +197,6 @@ impl WatcherParts {
         *attached = self.attacher.attachments();
     }
 
-    async fn resolve_next_hops(
-        &self,
-        handle: &Handle,
-        wanted: &Wanted,
-        links: &BTreeMap<String, view::Link>,
-    ) -> Result<(), rtnetlink::Error> {
-        if wanted.next_hops.is_empty() {
-            return Ok(());
-        }
-        let neighbours = view::neighbours(handle).await?;
-        for (id, address) in &wanted.next_hops {
-            let hop = view::way(handle, *address).await.and_then(|way| {
-                let uplink = self.uplinks.iter().filter_map(|name| links.get(name));
-                let link = uplink.into_iter().find(|link| link.index == way.interface)?;
-                let mac = neighbours.get(&(way.interface, way.neighbour))?;
-                Some(next_hop(link, *mac))
-            });
-            match hop {
-                Some(hop) => self.next_hops.write(*id, &hop),
-                None => self.next_hops.clear(*id),
-            }
-        }
-        Ok(())
-    }
-
     /// Frees flows that were idle for too long, and takes down before what flows carried.
     fn age(&self) {
         self.flows.account();
@@ -226,18 +207,6 @@ impl WatcherParts {
             }
             Err(error) => tracing::error!(%error, "cannot read the kernel's clock"),
         }
-    }
-}
-
-fn next_hop(link: &view::Link, mac: [u8; 6]) -> NextHop {
-    let [a, b, c, d, e, f] = mac;
-    let [g, h, i, j, k, l] = link.mac;
-    NextHop {
-        destination: [a, b, c, d, e, f, 1, 0],
-        source: [g, h, i, j, k, l, 0, 0],
-        interface: link.index,
-        mtu: link.mtu,
-        padding: 0,
     }
 }
 
@@ -252,17 +221,3 @@ const GROUPS: [MulticastGroup; 6] = [
 /// Events that come together are answered once.
 const GATHER: Duration = Duration::from_millis(20);
 const AGEING: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_next_hop_is_usable_and_addressed() {
-        let link = view::Link { index: 7, mtu: 1500, mac: [2, 0, 0, 0, 0, 1] };
-        let hop = next_hop(&link, [2, 0, 0, 0, 0, 9]);
-        assert_eq!(hop.destination, [2, 0, 0, 0, 0, 9, 1, 0]);
-        assert_eq!(hop.destination[NextHop::USABLE], 1);
-        assert_eq!((hop.source[5], hop.interface, hop.mtu), (1, 7, 1500));
-    }
-}

@@ -9,6 +9,7 @@
 //! (a `/32` or `/128` without a gateway, as network plugins make them for a port of its own).
 
 mod follow;
+mod next_hops;
 mod sock_diag;
 mod stale_sockets;
 mod view;
@@ -64,6 +65,8 @@ pub struct WatcherParts {
     pub wanted: Wanted,
     /// Workloads that no interface was found for, as far as that was said.
     pub unlocated: BTreeSet<String>,
+    /// Uplinks by index, and whether each takes frames that XDP redirects, as far as that was asked.
+    pub takers: BTreeMap<u32, bool>,
     pub ports: Ports,
     pub next_hops: NextHops,
     pub flows: Arc<FlowTables>,

@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct NextHop {
-    /// Bytes 0–5: destination MAC; byte 6: 1 when usable; byte 7: 0.
+    /// Bytes 0–5: destination MAC; byte 6: 1 when usable; byte 7: 1 when the interface takes what
+    /// XDP redirects from others (`ndo_xdp_xmit`).
     pub destination: [u8; 8],
     /// Bytes 0–5: source MAC.
     pub source: [u8; 8],
@@ -20,13 +21,17 @@ pub struct NextHop {
 }
 
 impl NextHop {
-    /// Offset in [`Self::destination`] of the byte that is 1 for a usable hop.
-    pub const USABLE: usize = 6;
-
     #[inline(always)]
     pub const fn is_usable(&self) -> bool {
         let [.., usable, _] = self.destination;
         usable == 1
+    }
+
+    /// Whether XDP at another interface may send frames this way.
+    #[inline(always)]
+    pub const fn takes_frames(&self) -> bool {
+        let [.., takes_frames] = self.destination;
+        takes_frames == 1
     }
 }
 

@@ -246,13 +246,16 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     let Context { hook, interface, .. } = *context;
     let target = found.hit.target();
     let looks = found.hit.looks();
+    let hop = if hook.is_inbound() {
+        reachable_hop(context, looks.next_hop, packet, parsed)
+    } else {
+        None
+    };
     let rewrite = found.hit.rewrite();
     if !found.hit.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
     let hairpin = hook.turns_around(target);
-    let hop =
-        if hook.is_inbound() { usable_hop(context, looks.next_hop, packet, parsed) } else { None };
     let here = hook.translates(target) || (target.is_translated() && hop.is_some());
     if here && let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
         return Verdict::Drop(reason);
@@ -269,15 +272,23 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
         };
     }
     let Some(hop) = hop else { return Verdict::Pass(reason) };
-    // From the wire only back to it: whether another NIC takes XDP frames is not known here.
-    if hook == Hook::UplinkIngress && hop.interface != interface {
-        return Verdict::Pass(reason);
-    }
     match rewrite::address_frame(packet, parsed, hop) {
         Ok(()) if hop.interface == interface => Verdict::Transmit(reason),
         Ok(()) => Verdict::Redirect(hop.interface, reason),
         Err(reason) => Verdict::Drop(reason),
     }
+}
+
+/// [`usable_hop`], if this hook can send there.
+#[inline(always)]
+fn reachable_hop<'t, A: Address, P: Packet, T: Tables>(
+    context: &Context<'t, T>,
+    id: u32,
+    packet: &P,
+    parsed: &Parsed<A>,
+) -> Option<&'t NextHop> {
+    let hop = usable_hop(context, id, packet, parsed)?;
+    relay::is_in_reach(context, hop).then_some(hop)
 }
 
 /// The next hop, if the packet may be sent there without the kernel: it answers expired hop

@@ -2,8 +2,8 @@
 //! or was, this node's own: the kernel refuses to forward what seems to come from itself. The same
 //! goes for the outer header of what is sent through a tunnel.
 //!
-//! XDP sends what goes back to its own wire. The rest it hands over to the NIC's tc hook, which can
-//! reach workloads and have neighbours resolved.
+//! XDP sends what goes back to its own wire, or to another NIC that takes its frames. The rest it hands
+//! over to the NIC's tc hook, which can reach workloads and have neighbours resolved.
 
 use abi::{
     flow::kind,
@@ -61,10 +61,16 @@ pub fn is_undeliverable<A, P: Packet>(
     parsed.ttl <= 1 || (hop.interface != 0 && wire_length(packet, parsed) + overhead > hop.mtu)
 }
 
+/// Whether frames can be sent from this hook to a usable hop.
+#[inline(always)]
+pub fn is_in_reach<T>(context: &Context<'_, T>, hop: &NextHop) -> bool {
+    context.hook != Hook::UplinkIngress || hop.interface == context.interface || hop.takes_frames()
+}
+
 /// Whether the NIC's tc hook has to send on what XDP cannot.
 #[inline(always)]
 pub fn is_for_tc<T>(context: &Context<'_, T>, hop: &NextHop) -> bool {
-    context.hook == Hook::UplinkIngress && !(hop.is_usable() && hop.interface == context.interface)
+    context.hook == Hook::UplinkIngress && !(hop.is_usable() && is_in_reach(context, hop))
 }
 
 /// Sends a translated packet out.
