@@ -9,7 +9,11 @@ use std::{
 
 use abi::port::Port;
 use futures::StreamExt;
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::{
+    Handle, MulticastGroup, new_multicast_connection,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::RouteNetlinkMessage,
+};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, MissedTickBehavior},
@@ -79,12 +83,13 @@ async fn follow(
                 }
             },
             event = events.next() => {
-                if event.is_none() {
-                    tracing::error!("the kernel's events have ended: links are not followed");
-                    return;
+                let Some((event, _)) = event else { return ended() };
+                parts.hold(&event);
+                let gathered = time::Instant::now() + GATHER;
+                while let Ok(event) = time::timeout_at(gathered, events.next()).await {
+                    let Some((event, _)) = event else { return ended() };
+                    parts.hold(&event);
                 }
-                time::sleep(GATHER).await;
-                while futures::FutureExt::now_or_never(events.next()).flatten().is_some() {}
                 let wanted = parts.wanted.clone();
                 parts.try_in_step(&handle, &wanted, true).await;
             }
@@ -104,7 +109,32 @@ async fn follow(
     }
 }
 
+fn ended() {
+    tracing::error!("the kernel's events have ended: links are not followed");
+}
+
 impl WatcherParts {
+    /// Attaches to an interface that is new and a workload's by its name. News of it are not
+    /// gathered: its workload may begin to send.
+    fn hold(&mut self, event: &NetlinkMessage<RouteNetlinkMessage>) {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) = &event.payload
+        else {
+            return;
+        };
+        let Some((name, link)) = view::link(message) else { return };
+        if self.is_held(&name)
+            && let Err(error) = self.attacher.attach(Role::Workload, &name, link.index, link.mtu)
+        {
+            tracing::error!(%error, interface = name, "cannot attach");
+        }
+    }
+
+    /// Whether an interface is a workload's by its name.
+    fn is_held(&self, interface: &str) -> bool {
+        self.workload_interfaces.iter().any(|pattern| pattern.matches(interface))
+            && !self.uplinks.iter().any(|uplink| uplink == interface)
+    }
+
     /// Where services are reached at sockets.
     fn stale_sockets(&self) -> Option<StaleSockets> {
         if self.cgroup.as_os_str().is_empty() {
@@ -135,6 +165,9 @@ impl WatcherParts {
             if let Some(link) = links.get(&port.interface) {
                 roles.insert(port.interface.clone(), (Role::Workload, link.index));
             }
+        }
+        for (interface, link) in links.iter().filter(|(interface, _)| self.is_held(interface)) {
+            roles.insert(interface.clone(), (Role::Workload, link.index));
         }
         for uplink in &self.uplinks {
             if let Some(link) = links.get(uplink) {
