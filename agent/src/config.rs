@@ -30,9 +30,20 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// A directory of Kubernetes objects to follow.
     pub manifests: Option<PathBuf>,
+    /// A kube-apiserver to follow; not together with `manifests`, which would speak of the same.
+    pub kubernetes: Option<Kubernetes>,
     pub services: Services,
     pub kernel: KernelConfig,
     pub limits: store::Limits,
+}
+
+/// Which kube-apiserver to follow.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kubernetes {
+    /// Where the apiserver is, and who asks. Without one, the service account of the pod that the
+    /// agent runs in, or the default kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// What Kubernetes leaves open about services.
@@ -58,6 +69,10 @@ pub enum ConfigError {
     HostName(io::Error),
     #[error("the host's name is not UTF-8; name the node with --node")]
     HostNameText,
+    #[error(
+        "there are two sources of Kubernetes objects, manifests ({0}) and an apiserver; choose one"
+    )]
+    TwoSources(PathBuf),
 }
 
 impl Default for Config {
@@ -67,6 +82,7 @@ impl Default for Config {
             socket: DEFAULT_SOCKET.into(),
             state_dir: DEFAULT_STATE_DIR.into(),
             manifests: None,
+            kubernetes: None,
             services: Services::default(),
             kernel: KernelConfig::default(),
             limits: store::Limits::default(),
@@ -98,6 +114,14 @@ impl Config {
             .map_err(|errno| ConfigError::HostName(errno.into()))?
             .into_string()
             .map_err(|_| ConfigError::HostNameText)
+    }
+
+    /// Refuses what cannot be together.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match (&self.manifests, &self.kubernetes) {
+            (Some(manifests), Some(_)) => Err(ConfigError::TwoSources(manifests.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// What the compiler may fill: the tables as large as they are made.
@@ -161,6 +185,16 @@ mod tests {
                 node_port_addresses: vec!["192.0.2.0/24".parse().unwrap()],
             }
         );
+    }
+
+    #[test]
+    fn objects_come_from_files_or_from_an_apiserver() {
+        let config = load("[kubernetes]\nkubeconfig = '/k'\n").unwrap();
+        assert_eq!(config.kubernetes, Some(Kubernetes { kubeconfig: Some("/k".into()) }));
+        config.check().unwrap();
+        let both = Config { manifests: Some("/m".into()), ..config };
+        let refused = both.check().unwrap_err();
+        assert!(matches!(&refused, ConfigError::TwoSources(path) if path == "/m"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The ZoneGate agent as a library: sources send transactions to one store, which compiles them
 //! into an [`image::Image`] and has the maps hold it.
 
+pub mod apiserver;
 pub mod bench;
 pub mod check;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod netlink;
 pub mod refusal;
 pub mod runtime;
 pub mod simulate;
+pub mod source;
 pub mod source_problem;
 pub mod state;
 pub mod store;

@@ -20,7 +20,7 @@ pub struct AgentArguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the Node resource that is this machine [default: the host's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
     node: Option<String>,
     /// Interface that leads out of the node; may be given more than once
     #[arg(long = "uplink", value_name = "INTERFACE")]
@@ -31,6 +31,12 @@ pub struct AgentArguments {
     /// Directory of Kubernetes objects (*.yaml, *.yml, *.json) to follow
     #[arg(long, value_name = "DIRECTORY")]
     manifests: Option<PathBuf>,
+    /// Follow a kube-apiserver: as the pod's service account in a cluster, else after a kubeconfig
+    #[arg(long, conflicts_with = "manifests")]
+    kubernetes: bool,
+    /// Which apiserver to follow, and as whom [default: $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    kubeconfig: Option<PathBuf>,
     /// Directory for pinned maps and programs [default: /sys/fs/bpf/zonegate]
     #[arg(long, value_name = "DIRECTORY")]
     bpffs: Option<PathBuf>,
@@ -74,6 +80,12 @@ impl AgentArguments {
             config.kernel.uplinks.clone_from(&self.uplinks);
         }
         config.manifests = self.manifests.clone().or(config.manifests);
+        if self.kubernetes {
+            let kubernetes = config.kubernetes.get_or_insert_default();
+            if self.kubeconfig.is_some() {
+                kubernetes.kubeconfig.clone_from(&self.kubeconfig);
+            }
+        }
         config.node = self.node.clone().or(config.node);
         config.kernel.xdp_generic |= self.xdp_generic;
         config.kernel.log |= self.log_datapath;

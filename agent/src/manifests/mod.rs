@@ -4,13 +4,12 @@
 //! - [`directory`] keeps the last good objects of every file, and has what changed translated.
 //!   Neither does I/O;
 //! - [`scan`] reads the files, [`watch`] waits for them to change;
-//! - [`pending`] remembers what the store was not told yet, [`source`] tells it.
+//! - [`source`] tells the store.
 //!
 //! The owner of the resources is [`OWNER`]. When the agent starts, a complete snapshot replaces
 //! what the owner held; after that every consistent change is one transaction.
 
 mod directory;
-mod pending;
 mod reading;
 mod scan;
 mod source;

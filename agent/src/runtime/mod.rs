@@ -20,6 +20,7 @@ pub use saver::Saver;
 pub use socket::SocketError;
 
 use crate::{
+    apiserver,
     compile::Compiler,
     config::{Config, ConfigError},
     grpc, health_checks,
@@ -43,6 +44,8 @@ pub enum RuntimeError {
     #[error("cannot read the directory of manifests {path}: {source}")]
     Manifests { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Apiserver(#[from] apiserver::ClientError),
+    #[error(transparent)]
     Serve(#[from] grpc::ServeError),
     #[error("{0}")]
     System(#[from] io::Error),
@@ -50,12 +53,17 @@ pub enum RuntimeError {
 
 /// Runs the agent until it is told to stop.
 pub fn run(config: Config) -> Result<(), RuntimeError> {
+    config.check()?;
     let node = config.node_name()?;
     if let Some(path) = &config.manifests {
         manifests::check(path)
             .map_err(|source| RuntimeError::Manifests { path: path.clone(), source })?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let apiserver = match &config.kubernetes {
+        Some(it) => Some(runtime.block_on(apiserver::connect(it.kubeconfig.as_deref()))?),
+        None => None,
+    };
     // Before anybody can see the socket: who sees it may send a signal.
     let stop = runtime.block_on(async { Stop::new() })?;
     // First, so that a second agent changes nothing before it is refused.
@@ -66,7 +74,7 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     let compiler = Compiler::new(node.clone(), config.table_limits());
     let parts = Parts {
         compiler: Box::new(compiler.with_settings(config.services.settings())),
-        node,
+        node: node.clone(),
         limits: config.limits.clone(),
         dataplane: Box::new(tables),
         save: Box::new(saver),
@@ -75,10 +83,15 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     if config.manifests.is_some() {
         store.await_snapshot(manifests::OWNER);
     }
+    if apiserver.is_some() {
+        store.await_snapshot(apiserver::OWNER);
+    }
     let (handle, _store) = store::spawn(store)?;
+    let options = Options { external_ip_ranges: config.services.external_ip_ranges };
     if let Some(path) = config.manifests {
-        let options = Options { external_ip_ranges: config.services.external_ip_ranges };
         runtime.spawn(manifests::run(path, options, handle.clone()));
+    } else if let Some(client) = apiserver {
+        runtime.spawn(apiserver::run(client, node, options, handle.clone()));
     }
     let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.

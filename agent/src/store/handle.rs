@@ -134,6 +134,11 @@ impl Handle {
         self.ask(move |store| store.report(&source, problems)).await
     }
 
+    /// See [`Store::wait_for`].
+    pub async fn wait_for(&self, source: String, missing: String) -> Result<(), Gone> {
+        self.ask(move |store| store.wait_for(&source, missing)).await
+    }
+
     pub async fn limits(&self) -> Result<Limits, Gone> {
         self.ask(|store| store.limits().clone()).await
     }

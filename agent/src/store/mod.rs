@@ -131,8 +131,8 @@ pub struct Store {
     next_session: u64,
     commits: Commits,
     save_error: Option<String>,
-    /// Owners whose first snapshot is waited for.
-    awaited: BTreeSet<String>,
+    /// Owners whose first snapshot is waited for, and what they wait for themselves.
+    awaited: BTreeMap<String, String>,
     problems: BTreeMap<String, Vec<SourceProblem>>,
     checked: Checked,
     zone_accounts: ZoneAccounts,

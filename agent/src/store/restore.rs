@@ -22,7 +22,7 @@ impl Store {
             next_session: 0,
             commits: Commits::default(),
             save_error: None,
-            awaited: BTreeSet::new(),
+            awaited: BTreeMap::new(),
             problems: BTreeMap::new(),
             checked: Checked::default(),
             zone_accounts: BTreeMap::new(),

@@ -19,7 +19,11 @@ pub enum Readiness {
     /// The saved state could not be brought into force.
     NotRestored(String),
     /// A source of this agent has yet to say for the first time what it wants held.
-    Awaiting(String),
+    Awaiting {
+        source: String,
+        /// What the source itself waits for; empty where it does not say.
+        missing: String,
+    },
     Ready,
 }
 
@@ -33,8 +37,12 @@ impl fmt::Display for Readiness {
             Self::NotRestored(reason) => {
                 write!(f, "the saved state could not be restored: {reason}")
             }
-            Self::Awaiting(owner) => {
-                write!(f, "nothing of the source {owner:?} was committed since the agent started")
+            Self::Awaiting { source, missing } => {
+                write!(
+                    f,
+                    "nothing of the source {source:?} was committed since the agent started"
+                )?;
+                if missing.is_empty() { Ok(()) } else { write!(f, ": waiting for {missing}") }
             }
             Self::Ready => Ok(()),
         }
@@ -96,7 +104,14 @@ pub struct Status {
 impl Store {
     /// Has the node count as not ready before a snapshot of this owner is accepted.
     pub fn await_snapshot(&mut self, owner: &str) {
-        self.awaited.insert(owner.to_owned());
+        self.awaited.insert(owner.to_owned(), String::new());
+    }
+
+    /// Says what an owner that is awaited waits for itself, for people to read.
+    pub fn wait_for(&mut self, owner: &str, missing: String) {
+        if let Some(known) = self.awaited.get_mut(owner) {
+            *known = missing;
+        }
     }
 
     /// Takes down everything that a source cannot use now, for people to read: the first
@@ -112,8 +127,10 @@ impl Store {
     }
 
     pub(super) fn readiness(&self) -> Readiness {
-        match (&self.readiness, self.awaited.first()) {
-            (Readiness::Ready, Some(owner)) => Readiness::Awaiting(owner.clone()),
+        match (&self.readiness, self.awaited.first_key_value()) {
+            (Readiness::Ready, Some((source, missing))) => {
+                Readiness::Awaiting { source: source.clone(), missing: missing.clone() }
+            }
             (readiness, _) => readiness.clone(),
         }
     }

@@ -1,0 +1,25 @@
+//! A live kube-apiserver as a source of resources.
+//!
+//! - [`client`] finds the apiserver and says who asks, [`kinds`] what is asked for;
+//! - [`follow`] lists and watches one kind, and goes on through whatever becomes of the apiserver;
+//! - [`mirror`] keeps what the kinds say together, and has what changed translated. It does no I/O;
+//! - [`source`] tells the store, and [`explain`] people what is wrong.
+//!
+//! Objects are reduced to what matters here (`kubernetes::Object`) as they come in; nothing keeps
+//! them whole. The owner of the resources is [`OWNER`]. Once every kind was listed, a snapshot
+//! replaces what the owner held; after that, what changes within a few milliseconds is one
+//! transaction. What an apiserver said last holds for as long as it does not say otherwise.
+
+mod client;
+mod explain;
+mod follow;
+mod kinds;
+mod mirror;
+mod source;
+
+pub use client::{ClientError, connect};
+pub use mirror::{Mirror, News, What};
+pub use source::run;
+
+/// The owner of what the apiserver holds, and the source's name in the node's status.
+pub const OWNER: &str = "kubernetes";
