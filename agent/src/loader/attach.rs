@@ -85,6 +85,7 @@ impl Attacher {
     ) -> Result<(), LoadError> {
         for (hook, program) in self.hooks(role) {
             let pin = Pin { interface: interface.to_owned(), hook };
+            self.follow_rename(&pin, index)?;
             if self.attached.get(&pin).is_some_and(|(attached, _)| *attached == index) {
                 continue;
             }
@@ -94,6 +95,33 @@ impl Attacher {
                 self.new.insert(pin.clone());
             }
             self.attached.insert(pin, (index, how));
+        }
+        Ok(())
+    }
+
+    /// Gives the entry of an interface that has another name now the new one: its program goes on.
+    fn follow_rename(&mut self, pin: &Pin, index: u32) -> Result<(), LoadError> {
+        let is_earlier = |earlier: &&Pin| {
+            earlier.hook == pin.hook
+                && earlier.interface != pin.interface
+                && earlier.attached_to(&self.links).is_none_or(|attached| attached == index)
+        };
+        let mut at_index = self.attached.iter().filter(|(_, (attached, _))| *attached == index);
+        let Some((earlier, how)) = at_index.find(|(earlier, _)| is_earlier(earlier)) else {
+            return Ok(());
+        };
+        let (earlier, how, path) = (earlier.clone(), *how, pin.path(&self.links));
+        // What stands for an interface that had the name before is not to be lost sight of.
+        if path.exists() {
+            return Ok(());
+        }
+        fs::rename(earlier.path(&self.links), &path)
+            .map_err(|source| LoadError::Directory { path, source })?;
+        tracing::info!(from = earlier.interface, to = pin.interface, "an interface was renamed");
+        self.attached.remove(&earlier);
+        self.attached.insert(pin.clone(), how);
+        if self.new.remove(&earlier) {
+            self.new.insert(pin.clone());
         }
         Ok(())
     }

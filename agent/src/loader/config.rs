@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use abi::{affinity::AFFINITY_ENTRIES, table::Table};
 use serde::Deserialize;
 
-use super::{cgroup, error::LoadError, port_range::Ports};
+use super::{cgroup, error::LoadError, interface_pattern::InterfacePattern, port_range::Ports};
 
 /// Where the maps are, how large, and which links are uplinks. Sizes count from the moment at
 /// which the maps are made; other sizes need a teardown.
@@ -16,6 +16,9 @@ pub struct KernelConfig {
     pub bpffs: PathBuf,
     /// Interfaces that lead out of the node. One that is absent is attached when it appears.
     pub uplinks: Vec<String>,
+    /// Interfaces that are workloads' by their names, whether their workload is known or not: until
+    /// it is, nothing passes.
+    pub workload_interfaces: Vec<InterfacePattern>,
     /// The cgroup (v2) whose processes reach services if they are in the agent's network
     /// namespace; empty for none. Unset, the root of the hierarchy, wherever it is mounted.
     pub cgroup: Option<PathBuf>,
@@ -69,6 +72,7 @@ impl Default for KernelConfig {
         Self {
             bpffs: PathBuf::from("/sys/fs/bpf/zonegate"),
             uplinks: Vec::new(),
+            workload_interfaces: Vec::new(),
             cgroup: None,
             xdp_generic: false,
             clsact: false,

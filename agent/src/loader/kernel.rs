@@ -69,6 +69,7 @@ impl Kernel {
             attacher,
             log,
             uplinks: config.uplinks.clone(),
+            workload_interfaces: config.workload_interfaces.clone(),
             cgroup: config.cgroup()?,
             wanted: Wanted::of(&held),
             unlocated: BTreeSet::new(),

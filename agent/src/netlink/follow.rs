@@ -8,8 +8,12 @@ use std::{
 };
 
 use abi::port::Port;
-use futures::{FutureExt, StreamExt};
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use futures::StreamExt;
+use rtnetlink::{
+    Handle, MulticastGroup, new_multicast_connection,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::RouteNetlinkMessage,
+};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{self, MissedTickBehavior},
@@ -81,14 +85,12 @@ async fn follow(
                 }
             },
             event = events.next() => {
-                let Some((event, _)) = event else {
-                    tracing::error!("the kernel's events have ended: links are not followed");
-                    return;
-                };
-                let mut routes_changed = routes::changed(&event, &parts.takers);
-                time::sleep(GATHER).await;
-                while let Some((event, _)) = events.next().now_or_never().flatten() {
-                    routes_changed |= routes::changed(&event, &parts.takers);
+                let Some((event, _)) = event else { return ended() };
+                let mut routes_changed = parts.note(&event);
+                let gathered = time::Instant::now() + GATHER;
+                while let Ok(event) = time::timeout_at(gathered, events.next()).await {
+                    let Some((event, _)) = event else { return ended() };
+                    routes_changed |= parts.note(&event);
                 }
                 if routes_changed {
                     parts.control.routes_changed();
@@ -112,7 +114,38 @@ async fn follow(
     }
 }
 
+fn ended() {
+    tracing::error!("the kernel's events have ended: links are not followed");
+}
+
 impl WatcherParts {
+    /// Does at once what an event asks for; says whether routes changed that flows may remember.
+    fn note(&mut self, event: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
+        self.hold(event);
+        routes::changed(event, &self.takers)
+    }
+
+    /// Attaches to an interface that is new and a workload's by its name. News of it are not
+    /// gathered: its workload may begin to send.
+    fn hold(&mut self, event: &NetlinkMessage<RouteNetlinkMessage>) {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) = &event.payload
+        else {
+            return;
+        };
+        let Some((name, link)) = view::link(message) else { return };
+        if self.is_held(&name)
+            && let Err(error) = self.attacher.attach(Role::Workload, &name, link.index, link.mtu)
+        {
+            tracing::error!(%error, interface = name, "cannot attach");
+        }
+    }
+
+    /// Whether an interface is a workload's by its name.
+    fn is_held(&self, interface: &str) -> bool {
+        self.workload_interfaces.iter().any(|pattern| pattern.matches(interface))
+            && !self.uplinks.iter().any(|uplink| uplink == interface)
+    }
+
     /// Where services are reached at sockets.
     fn stale_sockets(&self) -> Option<StaleSockets> {
         if self.cgroup.as_os_str().is_empty() {
@@ -143,6 +176,9 @@ impl WatcherParts {
             if let Some(link) = links.get(&port.interface) {
                 roles.insert(port.interface.clone(), (Role::Workload, link.index));
             }
+        }
+        for (interface, link) in links.iter().filter(|(interface, _)| self.is_held(interface)) {
+            roles.insert(interface.clone(), (Role::Workload, link.index));
         }
         for uplink in &self.uplinks {
             if let Some(link) = links.get(uplink) {

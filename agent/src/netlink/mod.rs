@@ -7,6 +7,10 @@
 //!
 //! A workload that names no interface has the one that its first address is routed to by itself
 //! (a `/32` or `/128` without a gateway, as network plugins make them for a port of its own).
+//!
+//! Interfaces whose name says that they are workloads' get their programs with the kernel's news of
+//! them, before anything else is looked at: what they carry is dropped as long as no address is
+//! known to be theirs.
 
 mod follow;
 mod neighbours;
@@ -30,7 +34,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::{
     dataplane::Attachment,
     image::{Image, Port},
-    loader::{Attacher, LoadError, ProgramLog},
+    loader::{Attacher, InterfacePattern, LoadError, ProgramLog},
     maps::{ControlRecord, FlowTables, Follower, Jiffies, NextHops, Peers, Ports},
 };
 
@@ -62,6 +66,8 @@ pub struct WatcherParts {
     pub attacher: Attacher,
     pub log: Option<ProgramLog>,
     pub uplinks: Vec<String>,
+    /// Interfaces that have the programs of workloads as soon as they are there.
+    pub workload_interfaces: Vec<InterfacePattern>,
     /// Whose sockets the programs are to be at; empty for none.
     pub cgroup: PathBuf,
     pub wanted: Wanted,

@@ -10,7 +10,7 @@ use rtnetlink::{
     Error, Handle, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
-        link::LinkAttribute,
+        link::{LinkAttribute, LinkMessage},
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState},
         route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType},
     },
@@ -37,23 +37,26 @@ pub async fn links(handle: &Handle) -> Result<BTreeMap<String, Link>, Error> {
     let mut links = BTreeMap::new();
     let mut messages = handle.link().get().execute();
     while let Some(message) = messages.try_next().await? {
-        let mut link = Link { index: message.header.index, mtu: 0, mac: [0; 6] };
-        let mut name = None;
-        for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(text) => name = Some(text),
-                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-                LinkAttribute::Address(address) => {
-                    link.mac = address.try_into().unwrap_or_default();
-                }
-                _ => {}
-            }
-        }
-        if let Some(name) = name {
-            links.insert(name, link);
-        }
+        links.extend(link(&message));
     }
     Ok(links)
+}
+
+/// The interface that a message is about, with its name.
+pub fn link(message: &LinkMessage) -> Option<(String, Link)> {
+    let mut link = Link { index: message.header.index, mtu: 0, mac: [0; 6] };
+    let mut name = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Address(address) => {
+                link.mac = address.as_slice().try_into().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    Some((name?, link))
 }
 
 /// Link addresses that the kernel would use now, by interface and address.
