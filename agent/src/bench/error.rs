@@ -1,6 +1,6 @@
 //! Why there are no figures.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use super::{GenerateError, WireError};
 use crate::{dataplane::CommitError, loader::LoadError, refusal::Refusal};
@@ -37,6 +37,18 @@ pub enum BenchError {
     System(#[from] nix::errno::Errno),
     #[error("cannot draw the plot: {0}")]
     Plot(#[from] plotters::drawing::DrawingAreaErrorKind<io::Error>),
+    #[error("{}: {source}", path.display())]
+    RatiosFile { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Ratios { path: PathBuf, source: toml::de::Error },
+    #[error("cannot write ratios: {0}")]
+    Blessing(#[from] toml::ser::Error),
+    #[error(
+        "{rows} rows are not what {} says; where they are meant to be, on an idle machine: \
+         hack/bench --bless",
+        file.display()
+    )]
+    Beyond { rows: usize, file: PathBuf },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     #[error("cannot write the output: {0}")]

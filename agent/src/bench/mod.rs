@@ -5,8 +5,10 @@
 //! method is in docs/performance.md. `generate` sends packets out of an interface that was named;
 //! `wire` and `compare` send them through routers in namespaces. `control` measures the agent: what
 //! a change of the cluster takes from an object to the tables; `services` what many services take.
+//! `check` compares short runs with what they were when they were committed.
 //! `zones` simulates how clients and backends in zones find each other; it needs no kernel.
 
+mod check;
 mod compare;
 mod control;
 mod error;
@@ -29,6 +31,7 @@ mod wire;
 mod world;
 mod zones;
 
+pub use check::{CheckOptions, run as check};
 pub use compare::run as compare;
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;

@@ -41,6 +41,20 @@ pub enum Output {
 }
 
 impl PathOptions {
+    /// Many short rounds over the usual tables.
+    pub fn short(rounds: u32) -> Self {
+        Self {
+            flows: Vec::new(),
+            table_buckets: 64 * K,
+            prefixes: 1,
+            services: 0,
+            rounds: Some(rounds),
+            packets: Some(256 * K),
+            quick: false,
+            output: Output::Table,
+        }
+    }
+
     /// The flow counts, ascending.
     pub fn flows(&self) -> Vec<u32> {
         let mut flows = self.flows.clone();

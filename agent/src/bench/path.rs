@@ -12,7 +12,7 @@ use super::{
     runner::{self, Amount},
     scenario::{self, GROUPS, Group, NEW, NEW_FRESH, Scenario},
     services::crowd::Crowd,
-    statistics::Summary,
+    statistics::{Summary, lower_quartile},
     stopwatch,
     store::{need_root, pins, refused},
     world::{self, NODE},
@@ -32,13 +32,7 @@ pub fn run(options: &PathOptions, out: &mut dyn Write) -> Result<(), BenchError>
         return Err(BenchError::TableTooSmall { flows, buckets });
     }
     let machine = Machine::this();
-    stopwatch::pin()?;
-    let mut bench = PathBench {
-        rig: filled_rig(buckets, options)?,
-        buckets,
-        rounds: options.rounds(),
-        packets: options.packets(),
-    };
+    let mut bench = PathBench::open(options)?;
     let mut rows = Vec::new();
     for flows in counts {
         for group in GROUPS {
@@ -98,7 +92,8 @@ const NEXT_HOP: NextHop = NextHop {
 /// Every workload is at that interface, too.
 const PORT: Port = Port { interface: NEXT_HOP.interface, mtu: 1500, mac: [0; 6], padding: 0 };
 
-struct PathBench {
+/// Programs and tables that scenarios are run on.
+pub struct PathBench {
     rig: Rig,
     buckets: u32,
     rounds: u32,
@@ -106,34 +101,49 @@ struct PathBench {
 }
 
 impl PathBench {
+    /// Loads and fills everything, and keeps this thread on one processor.
+    pub fn open(options: &PathOptions) -> Result<Self, BenchError> {
+        stopwatch::pin()?;
+        Ok(Self {
+            rig: filled_rig(options.table_buckets, options)?,
+            buckets: options.table_buckets,
+            rounds: options.rounds(),
+            packets: options.packets(),
+        })
+    }
+
     /// The scenarios of a group in turn, round after round.
-    fn group(&mut self, group: &Group, flows: u32) -> Result<Vec<Row>, BenchError> {
+    pub fn group(&mut self, group: &Group, flows: u32) -> Result<Vec<Row>, BenchError> {
         self.rig.empty_flows(self.buckets);
         let numbers = flows::open(&mut self.rig, group, flows)?;
         self.rig.prologue.list_flows(&numbers);
         let amount = Amount { flows, packets: self.packets.max(flows) };
         let mut figures = vec![Vec::new(); group.scenarios.len()];
+        let mut work = Vec::new();
         for _ in 0..self.rounds {
+            work.push(self.work()?);
             for (scenario, figures) in group.scenarios.iter().zip(&mut figures) {
                 figures.push(runner::measure(&mut self.rig, scenario, amount)?);
             }
         }
         let rows = group.scenarios.iter().zip(figures);
-        Ok(rows.map(|(scenario, figures)| row(scenario, flows, &figures)).collect())
+        Ok(rows.map(|(scenario, figures)| row(scenario, flows, &figures, &work)).collect())
     }
 
     /// New flows in a full table with room for `flows`: every packet replaces two entries.
-    fn replacing(&mut self, flows: u32) -> Result<Row, BenchError> {
+    pub fn replacing(&mut self, flows: u32) -> Result<Row, BenchError> {
         let buckets = self.buckets_for(flows);
         self.rig.empty_flows(buckets);
         self.rig.prologue.set_up(&NEW.packet.setup(0, 0));
         // Sixteen entries for each bucket of four leave none with room.
         runner::run(&mut self.rig, &NEW, Amount { flows, packets: 8 * buckets })?;
         let amount = Amount { flows, packets: self.packets };
-        let figures: Vec<f64> = (0..self.rounds)
-            .map(|_| runner::measure_new(&mut self.rig, &NEW, amount, 1, |_| ()))
-            .collect::<Result<_, _>>()?;
-        Ok(row(&NEW, flows, &figures))
+        let (mut figures, mut work) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            work.push(self.work()?);
+            figures.push(runner::measure_new(&mut self.rig, &NEW, amount, 1, |_| ())?);
+        }
+        Ok(row(&NEW, flows, &figures, &work))
     }
 
     /// New flows in a table that is empty before the first of `flows`, and half full after the
@@ -145,10 +155,18 @@ impl PathBench {
         let batches = (self.packets / flows).clamp(1, MOST_BATCHES);
         let amount = Amount { flows, packets: flows };
         let empty = |rig: &Rig| rig.empty_flows(buckets);
-        let figures: Vec<f64> = (0..self.rounds)
-            .map(|_| runner::measure_new(&mut self.rig, &NEW_FRESH, amount, batches, empty))
-            .collect::<Result<_, _>>()?;
-        Ok(row(&NEW_FRESH, flows, &figures))
+        let (mut figures, mut work) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            work.push(self.work()?);
+            let figure = runner::measure_new(&mut self.rig, &NEW_FRESH, amount, batches, empty)?;
+            figures.push(figure);
+        }
+        Ok(row(&NEW_FRESH, flows, &figures, &work))
+    }
+
+    /// A round of the work that ratios are to.
+    fn work(&mut self) -> Result<f64, BenchError> {
+        runner::calibrate(&mut self.rig, self.packets)
     }
 
     /// A flow has two entries, a bucket room for four: as many buckets as flows are half full.
@@ -162,6 +180,10 @@ const MOST_BATCHES: u32 = 8;
 /// With fewer, a flow would often replace its own other half.
 const LEAST_BUCKETS: u32 = 64;
 
-fn row(scenario: &Scenario, flows: u32, figures: &[f64]) -> Row {
-    Row { scenario: scenario.name, flows, ns: Summary::of(figures), hook: scenario.hook.name() }
+fn row(scenario: &Scenario, flows: u32, figures: &[f64], work: &[f64]) -> Row {
+    let ns = Summary::of(figures);
+    // What others do on the machine makes some rounds of caches' work slower, and none faster.
+    let ratio = lower_quartile(figures) / Summary::of(work).median;
+    let ratio = (ratio * 1e3).round() / 1e3;
+    Row { scenario: scenario.name, flows, ns, ratio, hook: scenario.hook.name() }
 }

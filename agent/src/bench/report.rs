@@ -22,6 +22,8 @@ pub struct Row {
     pub flows: u32,
     /// Per packet, above an empty program.
     pub ns: Summary,
+    /// Of that time to what a program of fixed work took in the same rounds.
+    pub ratio: f64,
     /// Not part of the JSON: the scenario says it.
     #[serde(skip)]
     pub hook: &'static str,
@@ -36,11 +38,11 @@ impl Report {
                 out,
                 "ns per packet above an empty program, policy over {prefixes} prefixes\n"
             )?;
-            let names = ["SCENARIO", "HOOK", "FLOWS", "MEDIAN", "MIN", "MAX"];
-            let rows = rows.iter().map(|Row { scenario, flows, ns, hook }| {
+            let names = ["SCENARIO", "HOOK", "FLOWS", "MEDIAN", "MIN", "MAX", "RATIO"];
+            let rows = rows.iter().map(|Row { scenario, flows, ns, ratio, hook }| {
                 let [median, min, max] = [ns.median, ns.min, ns.max].map(|it| format!("{it:.1}"));
                 let (scenario, hook) = ((*scenario).to_owned(), (*hook).to_owned());
-                [scenario, hook, flows.to_string(), median, min, max]
+                [scenario, hook, flows.to_string(), median, min, max, format!("{ratio:.2}")]
             });
             print::table(out, names, 2, rows)
         })
@@ -56,6 +58,7 @@ mod tests {
             scenario: "established",
             flows,
             ns: Summary { min: median - 1.0, median, max: median + 100.0 },
+            ratio: median / 25.0,
             hook: "uplink ingress (XDP)",
         };
         let machine = Machine {
@@ -65,7 +68,7 @@ mod tests {
             date: "2026-01-02T03:04:05Z".into(),
             governor: None,
         };
-        Report { machine, prefixes: 1, rows: vec![row(1, 45.0), row(65_536, 123.4)] }
+        Report { machine, prefixes: 1, rows: vec![row(1, 45.0), row(65_536, 125.0)] }
     }
 
     fn printed(output: Output) -> String {
@@ -80,9 +83,9 @@ mod tests {
 AMD EPYC, 2 cores, Linux 6.18.0, 2026-01-02T03:04:05Z
 ns per packet above an empty program, policy over 1 prefixes
 
-SCENARIO     HOOK                  FLOWS  MEDIAN    MIN    MAX
-established  uplink ingress (XDP)      1    45.0   44.0  145.0
-established  uplink ingress (XDP)  65536   123.4  122.4  223.4
+SCENARIO     HOOK                  FLOWS  MEDIAN    MIN    MAX  RATIO
+established  uplink ingress (XDP)      1    45.0   44.0  145.0   1.80
+established  uplink ingress (XDP)  65536   125.0  124.0  225.0   5.00
 ";
         assert_eq!(printed(Output::Table), expected);
     }
@@ -103,11 +106,13 @@ established  uplink ingress (XDP)  65536   123.4  122.4  223.4
                     "scenario": "established",
                     "flows": 1,
                     "ns": { "min": 44.0, "median": 45.0, "max": 145.0 },
+                    "ratio": 1.8,
                 },
                 {
                     "scenario": "established",
                     "flows": 65536,
-                    "ns": { "min": 122.4, "median": 123.4, "max": 223.4 },
+                    "ns": { "min": 124.0, "median": 125.0, "max": 225.0 },
+                    "ratio": 5.0,
                 },
             ],
         });

@@ -35,6 +35,13 @@ impl Summary {
     }
 }
 
+/// The figure that a quarter of all are below. Of no figures: zero.
+pub fn lower_quartile(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 4).copied().unwrap_or(0.0)
+}
+
 /// How long something took that was done many times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Percentiles {
@@ -73,6 +80,16 @@ mod tests {
         }
         let summary = Summary { min: 0.13, median: 0.25, max: 0.38 };
         assert_eq!(Summary::hundredths(&[0.126, 0.376]), summary);
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "these are the figures themselves")]
+    fn the_lower_quartile_is_a_figure_that_was_measured() {
+        for (figures, expected) in
+            [(&[][..], 0.0), (&[7.0], 7.0), (&[9.0, 1.0, 5.0, 3.0], 3.0), (&[4.0, 2.0, 1.0], 1.0)]
+        {
+            assert_eq!(lower_quartile(figures), expected, "{figures:?}");
+        }
     }
 
     #[test]

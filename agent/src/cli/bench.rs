@@ -6,8 +6,8 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use crate::bench::{
-    self, CompareOptions, ControlOptions, GenerateOptions, PathOptions, ServicesOptions,
-    WireOptions, ZonesOptions,
+    self, CheckOptions, CompareOptions, ControlOptions, GenerateOptions, PathOptions,
+    ServicesOptions, WireOptions, ZonesOptions,
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +30,9 @@ pub enum BenchCommand {
     /// Compares the datapath with the kernel's forwarding and with rules as kube-proxy writes them, in
     /// namespaces of its own (root; nft and iptables-legacy)
     Compare(CompareOptions),
+    /// Compares a short run with committed ratios, which do not depend on how fast the machine is, and
+    /// fails beyond their margin (root)
+    Check(CheckOptions),
     /// Compares ways to prefer the own zone: flows kept in it, the worst backend's load, and flows
     /// that changes move, counted from slots that the compiler deals (no root, no kernel)
     Zones(ZonesOptions),
@@ -44,6 +47,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Generate(options) => bench::generate(options, &mut out)?,
         BenchCommand::Wire(options) => bench::wire(options, &mut out)?,
         BenchCommand::Compare(options) => bench::compare(options, &mut out)?,
+        BenchCommand::Check(options) => bench::check(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }
     Ok(())

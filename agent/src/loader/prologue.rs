@@ -71,6 +71,12 @@ impl Prologue {
             .map_err(|source| LoadError::TailCall { map, source: Box::new(source) })
     }
 
+    /// Goes on in the program of fixed work, at the hook of XDP.
+    pub fn aim_at_calibration(&mut self) -> Result<(), LoadError> {
+        let program = program_fd(&self.ebpf, CALIBRATION)?;
+        self.aim(HookType::Xdp, Some(&program))
+    }
+
     /// Sets which flows packets are of when `Setup::flows` says how many these are.
     pub fn list_flows(&self, flows: &[u32]) {
         for (index, flow) in flows.iter().enumerate() {
@@ -108,6 +114,8 @@ impl Prologue {
             .map_err(|source| LoadError::TestRun { program: name, source: Box::new(source) })
     }
 }
+
+const CALIBRATION: &str = "bench_calibrate_xdp";
 
 impl HookType {
     const fn prologue(self) -> &'static str {

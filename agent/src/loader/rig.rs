@@ -81,6 +81,11 @@ impl Rig {
         self.prologue.aim(hook, program.as_ref())
     }
 
+    /// Has the prologue go on in the program of fixed work that machines are compared with.
+    pub fn aim_at_calibration(&mut self) -> Result<(), LoadError> {
+        self.prologue.aim_at_calibration()
+    }
+
     pub fn counters(&self) -> Result<Vec<Counter>, LoadError> {
         let error = |source| MapError::Read { name: Counters::NAME, source };
         Ok(self.counters.read().map_err(error)?)

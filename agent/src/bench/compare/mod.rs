@@ -8,7 +8,8 @@ mod report;
 
 use std::{fs, io::Write};
 
-use self::report::{CompareReport, Row, Scenario};
+pub use self::report::Scenario;
+use self::report::{CompareReport, Row};
 use super::{
     BenchError,
     machine::Machine,

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
-use crate::restore::restore;
+use crate::{calibrate::calibrate, restore::restore};
 
 #[btf_map(name = "zg1_bench_xdp")]
 static TAIL_XDP: ProgramArray<1> = ProgramArray::new();
@@ -26,6 +26,15 @@ pub fn bench_xdp(context: XdpContext) -> u32 {
 #[xdp]
 pub fn bench_empty_xdp(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
+}
+
+#[xdp]
+pub fn bench_calibrate_xdp(context: XdpContext) -> u32 {
+    if calibrate(context.data(), context.data_end()) {
+        xdp_action::XDP_PASS
+    } else {
+        xdp_action::XDP_ABORTED
+    }
 }
 
 #[classifier]
