@@ -7,7 +7,7 @@ use super::{
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
-use crate::{Address, Context, Tables, Tuple, Word, Work};
+use crate::{Address, Context, Tables, Tuple, Word, Work, handshake};
 
 /// An entry with the place of its statistics.
 pub struct Found<'t, A: Address, T: Tables> {
@@ -142,8 +142,7 @@ fn insert_in_place<'t, A: Address, T: Tables>(
 ) -> Option<Inserted<'t, A, T::Word>> {
     let index = hash as u32 & A::flow_mask(context.control);
     let bucket = A::flows(context.tables, index)?;
-    let timeouts = &context.control.timeouts;
-    let inserted = bucket::insert::<A, T::Word>(bucket, hash, key, entry, timeouts);
+    let inserted = bucket::insert::<A, T::Word>(bucket, hash, key, entry, context.control);
     if let Inserted::New(hit) = &inserted
         && let Some([packets, bytes]) = stats::<A, T>(context, index, hit.way)
     {
@@ -197,8 +196,8 @@ pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &m
         return 0;
     };
     let old = hit.looks();
-    let Looks { seen, state, .. } = work.flow.looks;
-    hit.set_looks(old, Looks { seen, state: old.state | (state & seen::ANSWERED), ..old });
+    let Looks { seen, state, .. } = work.entry.looks;
+    hit.set_looks(old, Looks { seen, state: handshake::pass_on(state, old.state), ..old });
     old.next_hop
 }
 
