@@ -36,6 +36,7 @@ pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Res
         masquerade: config.masquerade_ports.range(),
         midstream: config.midstream.word(),
         handshake_sample: config.handshake_sample,
+        fresh: jiffies.ticks(FRESH),
         ..maps.control()
     });
     Ok(())
@@ -54,6 +55,11 @@ fn judge(found: &Control) -> Result<Found, LoadError> {
         }),
     }
 }
+
+/// How long a confirmed flow may be idle and keep its place in a full bucket. Longer than clients and
+/// proxies usually let connections of theirs rest; and still, who opens connections and lets them
+/// sleep keeps others out for no longer than that.
+const FRESH: Duration = Duration::from_secs(300);
 
 /// Idle times after which flows go. An established TCP connection gets more than two hours, the
 /// default interval of keep-alive probes.

@@ -290,15 +290,15 @@ mod tests {
     #[test]
     fn entries_expire_after_their_own_timeout_also_when_jiffies_wrap() {
         let (tcp, udp, icmp) = (6, 17, 1);
-        let answered_fin = seen::ANSWERED | seen::FIN;
+        let confirmed_fin = seen::CONFIRMED | seen::FIN;
         let table = [
             ("a new connection may wait", tcp, 0, 100, 114, false),
             ("and then goes", tcp, 0, 100, 115, true),
-            ("an established one stays", tcp, seen::ANSWERED, 100, 1104, false),
-            ("for its own time", tcp, seen::ANSWERED, 100, 1105, true),
-            ("a closing one goes soon", tcp, answered_fin, 100, 125, true),
+            ("an established one stays", tcp, seen::CONFIRMED, 100, 1104, false),
+            ("for its own time", tcp, seen::CONFIRMED, 100, 1105, true),
+            ("a closing one goes soon", tcp, confirmed_fin, 100, 125, true),
             ("a reset one as well", tcp, seen::RST, 100, 124, false),
-            ("datagrams", udp, seen::ANSWERED, 100, 204, false),
+            ("datagrams", udp, seen::CONFIRMED, 100, 204, false),
             ("datagrams, later", udp, 0, 100, 205, true),
             ("anything else", icmp, 0, 100, 135, true),
             ("seen before the wrap, young", udp, 0, u32::MAX - 10, 50, false),

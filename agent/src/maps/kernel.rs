@@ -103,11 +103,11 @@ impl KernelMaps {
         }
     }
 
-    /// Writes what the configuration says: [`Control::masquerade`], [`Control::midstream`] and
-    /// [`Control::handshake_sample`]. The rest of their words is as it was.
+    /// Writes what the configuration says: [`Control::masquerade`], [`Control::midstream`],
+    /// [`Control::handshake_sample`] and [`Control::fresh`]. The rest of their words is as it was.
     pub fn configure(&self, control: &Control) {
         let first = offset_of!(Control, masquerade) / size_of::<u64>();
-        self.control.write(control, first, 2);
+        self.control.write(control, first, 3);
     }
 
     fn handle(&self, keyed: Keyed) -> &MapHandle {

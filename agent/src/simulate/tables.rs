@@ -75,6 +75,7 @@ impl SimulatedTables {
                 masquerade: PortRange { first: 61_000, count: 4536 },
                 jiffies_per_second: 100,
                 handshake_sample: 1,
+                fresh: 500,
                 ..Control::default()
             },
             blocks: Default::default(),

@@ -39,7 +39,9 @@ pub struct Control {
     pub handshake_sample: u32,
     /// Part of every epoch sum: grows when the kernel's routes change, which flows may remember.
     pub routes: u32,
-    pub padding: [u32; 3],
+    /// Jiffies for which a confirmed flow may be idle and is still not replaced by an unconfirmed one.
+    pub fresh: u32,
+    pub padding: [u32; 2],
 }
 
 #[repr(C)]
@@ -47,7 +49,7 @@ pub struct Control {
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct Timeouts {
-    /// TCP until an answer was seen.
+    /// TCP until the flow is confirmed: [`crate::flow::seen::CONFIRMED`].
     pub tcp_new: u32,
     pub tcp_established: u32,
     /// TCP after FIN or RST.

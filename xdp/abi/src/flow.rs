@@ -55,8 +55,11 @@ pub mod kind {
 pub mod seen {
     pub const FIN: u8 = 1;
     pub const RST: u8 = 2;
-    /// The other direction has answered.
-    pub const ANSWERED: u8 = 4;
+    /// The flow is no stranger's: both ends have answered each other. Who sends from an address that
+    /// is not his own gets a TCP flow no further than the SYN-ACK.
+    pub const CONFIRMED: u8 = 4;
+    /// The next packet of this direction takes the flow further, so the slow path is to see it.
+    pub const AWAITED: u8 = 8;
 }
 
 /// What an entry carried.

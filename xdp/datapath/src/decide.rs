@@ -40,8 +40,11 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
     if hook == Hook::UplinkEgress {
         return match work.parsed.kind {
             Kind::IcmpError => icmp::leave(packet, work, &context).unwrap_or_else(Verdict::Drop),
-            _ => send_on(packet, work, &context, PassReason::Established)
-                .unwrap_or(Verdict::Pass(PassReason::NotOurs)),
+            _ => {
+                note_answer(work, &context);
+                send_on(packet, work, &context, PassReason::Established)
+                    .unwrap_or(Verdict::Pass(PassReason::NotOurs))
+            }
         };
     }
     if hook == Hook::UplinkIngress && tunnel::is_wrapper(&work.parsed) {
@@ -119,6 +122,23 @@ fn flow<A: Address, P: Packet, T: Tables>(
         return relay(packet, work, context, reason);
     }
     send_on(packet, work, context, reason).ok_or(DropReason::FlowRace)
+}
+
+/// Takes the flow further if this is an answer that was awaited: what the node's own processes
+/// answer comes by no other hook.
+#[inline(never)]
+fn note_answer<A: Address, T: Tables>(work: &mut Work<A>, context: &Context<'_, T>) {
+    let Some(found) = table::locate(context, &work.parsed.tuple) else { return };
+    work.flow = found.hit.flow();
+    let Flow { looks, target, .. } = work.flow;
+    if !found.hit.is_current() || !target.is_reply() || !handshake::is_awaited(looks) {
+        return;
+    }
+    handshake::end(context, &found, &work.parsed);
+    work.flow.looks.seen = context.tables.now();
+    work.flow.looks.state = handshake::advance(&work.parsed, target, looks.state);
+    table::refresh_partner(context, work);
+    found.hit.set_looks(looks, work.flow.looks);
 }
 
 #[inline(never)]
@@ -287,7 +307,7 @@ fn look_again<A: Address, P: Packet, T: Tables>(
     if is_here_anyway
         && !is_diverted
         && (context.hook == Hook::UplinkHandover
-            || !needs_a_look(context, &found.hit, *looks, *target, &work.parsed))
+            || !needs_a_look(context, &found.hit, *looks, &work.parsed))
     {
         return Ok(true);
     }
@@ -323,15 +343,15 @@ fn look_again<A: Address, P: Packet, T: Tables>(
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
-    if handshake::is_first_reply(*target, *looks) {
+    if target.is_reply() && handshake::is_awaited(*looks) {
         handshake::end(context, &found, &work.parsed);
     }
-    let answered = if target.is_reply() { seen::ANSWERED } else { 0 };
     let before = *looks;
+    let state = handshake::advance(&work.parsed, *target, looks.state);
     let current = direct(&ends, sum, *target);
     found.hit.set_epochs(*epochs, current);
     work.flow.looks.seen = context.tables.now();
-    work.flow.looks.state |= answered;
+    work.flow.looks.state = state;
     work.flow.epochs = current;
     let other = table::refresh_partner(context, work);
     if neighbour::is_reply_from_wire(context, work) {

@@ -51,7 +51,9 @@ pub fn track<A: Address, T: Tables>(
 ) -> Result<(), DropReason> {
     let Tuple { source, destination, .. } = work.parsed.tuple;
     let identification = work.parsed.identification;
+    // A datagram's fragments come soon or never, and anybody may send more of them.
     work.entry = work.flow;
+    work.entry.looks.state = 0;
     table::replace(context, work, &datagram(source, destination, identification))?;
     let Rewrite { source, destination, .. } = work.flow.rewrite;
     if !work.flow.target.is_translated() || work.flow.target.is_reply() {

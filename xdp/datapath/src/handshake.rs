@@ -1,4 +1,10 @@
-//! How long the backends of services take to answer a SYN.
+//! What the first packets of a flow show: that both ends are there, and how long that took.
+//!
+//! A flow is confirmed when an answer has come back, and with TCP and SCTP, whose ends say so, when
+//! the client has gone on from there. Until then each step is awaited in the entry of the direction
+//! that it comes in. Answers through a tunnel do not come by, so there it is the client's second packet
+//! that counts. Unconfirmed flows leave their places to others: a flood of SYNs with made-up
+//! addresses, which backends answer, takes none from a connection.
 //!
 //! Of some connections, chosen by their hash, the time of the first SYN is kept with the statistics
 //! of their replies, which count nothing before the answer, and the SYN-ACK puts the difference in
@@ -64,10 +70,49 @@ pub fn end<A: Address, T: Tables>(
     packets.store(answer.0);
 }
 
-/// Whether a packet of this flow is the first that comes back.
+/// Whether the flow's next packet in this direction is waited for.
 #[inline(always)]
-pub fn is_first_reply(target: Target, looks: Looks) -> bool {
-    target.is_reply() && looks.state & seen::ANSWERED == 0
+pub fn is_awaited(looks: Looks) -> bool {
+    looks.state & seen::AWAITED != 0
+}
+
+/// The state of an entry, seen from its partner's: as long as the flow is not confirmed, the other
+/// direction's next packet is awaited.
+#[inline(always)]
+pub const fn partner(state: u8) -> u8 {
+    if state & seen::CONFIRMED != 0 { state } else { state | seen::AWAITED }
+}
+
+/// What becomes of an entry's state when its partner gives [`partner`] of its own.
+#[inline(always)]
+pub const fn pass_on(given: u8, state: u8) -> u8 {
+    if given & seen::CONFIRMED != 0 {
+        confirmed(state)
+    } else if state & seen::CONFIRMED != 0 {
+        state
+    } else {
+        state | seen::AWAITED
+    }
+}
+
+/// The state of an entry once `parsed` has come by.
+#[inline(always)]
+pub fn advance<A>(parsed: &Parsed<A>, target: Target, state: u8) -> u8 {
+    if state & seen::AWAITED == 0 {
+        return state;
+    }
+    let shakes_hands = matches!(parsed.tuple.protocol, protocol::TCP | protocol::SCTP);
+    if target.is_reply() && shakes_hands {
+        return state & !seen::AWAITED;
+    }
+    // A client that is asked again has not heard the answer, and one that refuses it did not ask.
+    let goes_on = target.is_reply() || parsed.tcp_flags & (tcp::SYN | tcp::RST) == 0;
+    if goes_on { confirmed(state) } else { state }
+}
+
+#[inline(always)]
+const fn confirmed(state: u8) -> u8 {
+    state & !seen::AWAITED | seen::CONFIRMED
 }
 
 #[inline(always)]

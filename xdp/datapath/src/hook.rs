@@ -16,7 +16,7 @@ use crate::{
         table::{Found, account},
     },
     fragment,
-    handshake::is_first_reply,
+    handshake::is_awaited,
     neighbour,
     parse::{Kind, Parsed, tcp},
     relay, rewrite,
@@ -122,11 +122,12 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     };
     let looks = found.hit.looks();
     let target = found.hit.target();
-    // Whatever leaves by the uplink was looked at where it came in.
-    if hook != Hook::UplinkEgress
-        && (relay::is_relayed(target.kind)
-            || needs_a_look(&context, &found.hit, looks, target, parsed))
-    {
+    // Whatever leaves by the uplink was looked at where it came in, but for the node's own answers.
+    let is_missed = match hook {
+        Hook::UplinkEgress => target.is_reply() && is_awaited(looks),
+        _ => relay::is_relayed(target.kind) || needs_a_look(&context, &found.hit, looks, parsed),
+    };
+    if is_missed {
         return Err(Miss::Look);
     }
     Ok(forward(packet, parsed, &context, &found, PassReason::Established))
@@ -195,19 +196,18 @@ pub fn is_judged<A: Address, W: Word>(
 }
 
 /// Whether the slow path has to see the packet: policy or services changed, the entry is due for
-/// a refresh, its first reply comes by, a closed connection is opened again, fragments follow, or
-/// the source does not belong here.
+/// a refresh, the packet is one that was awaited, a closed connection is opened again, fragments
+/// follow, or the source does not belong here.
 #[inline(always)]
 pub fn needs_a_look<A: Address, W: Word>(
     context: &Context<'_, impl Tables>,
     hit: &Hit<'_, A, W>,
     looks: Looks,
-    target: Target,
     parsed: &Parsed<A>,
 ) -> bool {
     let Timeouts { refresh, .. } = context.control.timeouts;
     idle(looks.seen, context.tables.now()) > refresh
-        || is_first_reply(target, looks)
+        || is_awaited(looks)
         || (parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
             && parsed.tuple.protocol == protocol::TCP)
         || parsed.first_fragment

@@ -129,11 +129,11 @@ fn new_flow<A: Address, T: Tables>(
     }
     work.flow = Flow {
         rewrite: Rewrite::between(&work.parsed.tuple, &translated),
-        // Answers through a tunnel do not come by.
+        // Answers through a tunnel do not come by; what is awaited is the client's next packet.
         looks: Looks {
             seen: context.tables.now(),
             next_hop,
-            state: if tunnel::is_tunnelled(target.kind) { seen::ANSWERED } else { 0 },
+            state: if tunnel::is_tunnelled(target.kind) { seen::AWAITED } else { 0 },
         },
         epochs: direct(ends, sum, target),
         target,

@@ -3,7 +3,10 @@
 //! Run with `RUSTFLAGS="--cfg loom" cargo test -p zonegate-datapath --test loom --release`.
 #![cfg(loom)]
 
-use abi::{control::Timeouts, flow::tag};
+use abi::{
+    control::{Control, Timeouts},
+    flow::tag,
+};
 use datapath::{
     Port, Tuple, V4,
     flow::{
@@ -48,7 +51,8 @@ fn flow(backend: u16, seen: u32) -> Flow<V4> {
 }
 
 fn insert(bucket: &Bucket, tuple: &Tuple<V4>, flow: &Flow<V4>) -> Option<u32> {
-    match bucket::insert::<V4, AtomicU64>(bucket, HASH, &Key::of(tuple), flow, &TIMEOUTS) {
+    let control = Control { timeouts: TIMEOUTS, fresh: 50, ..Control::default() };
+    match bucket::insert::<V4, AtomicU64>(bucket, HASH, &Key::of(tuple), flow, &control) {
         Inserted::New(hit) | Inserted::Existing(hit) => Some(hit.target().backend),
         Inserted::Full => None,
     }

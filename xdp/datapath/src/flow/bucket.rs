@@ -9,7 +9,7 @@
 use core::marker::PhantomData;
 
 use abi::{
-    control::Timeouts,
+    control::{Control, Timeouts},
     flow::{WAYS, seen, tag},
 };
 
@@ -105,19 +105,20 @@ pub fn find<'b, A: Address, W: Word + 'static>(
     None
 }
 
-/// Inserts an entry, in the place of a free, expired, unanswered or, last, the oldest one.
+/// Inserts an entry, in the place of a free, expired, unconfirmed or, last, the oldest one. What is
+/// not confirmed itself takes no place from a confirmed one that is fresh: then the bucket is full.
 #[inline(always)]
 pub fn insert<'b, A: Address, W: Word + 'static>(
     bucket: &'b [A::Entry<W>; WAYS],
     hash: u64,
     key: &Key,
     flow: &Flow<A>,
-    timeouts: &Timeouts,
+    control: &Control,
 ) -> Inserted<'b, A, W> {
     if let Some(hit) = find::<A, W>(bucket, hash, key) {
         return Inserted::Existing(hit.blur(bucket, hash));
     }
-    let Some((way, observed)) = victim::<A, W>(bucket, flow.looks.seen, timeouts) else {
+    let Some((way, observed)) = victim::<A, W>(bucket, flow.looks, control) else {
         return Inserted::Full;
     };
     let way = W::blur(way, hash) & (WAYS - 1);
@@ -166,13 +167,14 @@ fn settle<'b, A: Address, W: Word + 'static>(
     Inserted::New(mine)
 }
 
-/// The way to claim and the tag it was seen with.
+/// The way to claim for `newcomer`, and the tag it was seen with.
 #[inline(always)]
 fn victim<A: Address, W: Word + 'static>(
     bucket: &[A::Entry<W>; WAYS],
-    now: u32,
-    timeouts: &Timeouts,
+    newcomer: Looks,
+    control: &Control,
 ) -> Option<(usize, u64)> {
+    let Control { timeouts, fresh, .. } = control;
     let mut best = None;
     let mut best_rank = 0;
     for (way, entry) in bucket.iter().enumerate() {
@@ -183,11 +185,17 @@ fn victim<A: Address, W: Word + 'static>(
                 let looks = Looks::unpack(cell::<A, W>(entry, 3 + 2 * A::PAIR).load());
                 let [_, _, protocol, _] = word16::unpack(cell::<A, W>(entry, 1 + A::PAIR).load());
                 let [protocol, _] = protocol.to_ne_bytes();
-                let idle = idle(looks.seen, now);
+                let idle = idle(looks.seen, newcomer.seen);
                 let expired = idle > timeout(timeouts, protocol, looks.state);
-                let unanswered = looks.state & seen::ANSWERED == 0;
-                // Rank by class, then by age; never zero.
-                1 + idle as u64 + ((unanswered as u64) << 33) + ((expired as u64) << 34)
+                let unconfirmed = !is_confirmed(looks.state);
+                let yields = expired
+                    || unconfirmed
+                    || idle > *fresh
+                    || newcomer.state & seen::CONFIRMED != 0;
+                // Rank by class, then by age; zero stays.
+                let rank =
+                    1 + idle as u64 + ((unconfirmed as u64) << 33) + ((expired as u64) << 34);
+                if yields { rank } else { 0 }
             }
             _ => 0,
         };
@@ -197,6 +205,12 @@ fn victim<A: Address, W: Word + 'static>(
         }
     }
     best
+}
+
+/// Whether both ends of the flow have spoken, and neither has reset it.
+#[inline(always)]
+const fn is_confirmed(state: u8) -> bool {
+    state & (seen::CONFIRMED | seen::RST) == seen::CONFIRMED
 }
 
 /// Jiffies since an entry was looked at. Jiffies wrap; an entry stamped by a processor whose
@@ -212,7 +226,7 @@ pub const fn idle(seen: u32, now: u32) -> u32 {
 pub const fn timeout(timeouts: &Timeouts, protocol: u8, state: u8) -> u32 {
     match protocol {
         protocol::TCP if state & (seen::FIN | seen::RST) != 0 => timeouts.tcp_closing,
-        protocol::TCP if state & seen::ANSWERED != 0 => timeouts.tcp_established,
+        protocol::TCP if state & seen::CONFIRMED != 0 => timeouts.tcp_established,
         protocol::TCP => timeouts.tcp_new,
         protocol::UDP | protocol::SCTP => timeouts.udp,
         _ => timeouts.other,

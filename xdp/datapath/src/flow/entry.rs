@@ -3,7 +3,7 @@
 use abi::flow::kind;
 
 use super::bucket::{Hit, Key};
-use crate::{Address, Tuple, Word, checksum, tuple::Port, word16};
+use crate::{Address, Tuple, Word, checksum, handshake, tuple::Port, word16};
 
 /// Everything an entry says, beside its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl<A: Address> Flow<A> {
         };
         let partner = Self {
             rewrite,
-            looks: Looks { next_hop: 0, ..self.looks },
+            looks: Looks { next_hop: 0, state: handshake::partner(self.looks.state), ..self.looks },
             epochs: Epochs {
                 sum: self.epochs.sum,
                 source: self.epochs.destination,

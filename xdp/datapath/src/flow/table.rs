@@ -10,7 +10,7 @@ use super::{
     entry::{Flow, Looks, Rewrite},
     hash::hash,
 };
-use crate::{Address, Context, Tables, Tuple, Word, Work};
+use crate::{Address, Context, Tables, Tuple, Word, Work, handshake};
 
 /// An entry with what its bucket carried.
 pub struct Found<'t, A: Address, T: Tables> {
@@ -154,8 +154,7 @@ fn insert_in_place<'t, A: Address, T: Tables>(
 ) -> Option<Inserted<'t, A, T::Word>> {
     let Bucket { entries, traffic } =
         A::flows(context.tables, hash as u32 & A::flow_mask(context.control))?;
-    let timeouts = &context.control.timeouts;
-    let inserted = bucket::insert::<A, T::Word>(entries, hash, key, entry, timeouts);
+    let inserted = bucket::insert::<A, T::Word>(entries, hash, key, entry, context.control);
     if let Inserted::New(hit) = &inserted
         && let Some([packets, bytes]) = traffic.get(hit.way)
     {
@@ -209,8 +208,8 @@ pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &m
         return 0;
     };
     let old = hit.looks();
-    let Looks { seen, state, .. } = work.flow.looks;
-    hit.set_looks(old, Looks { seen, state: old.state | (state & seen::ANSWERED), ..old });
+    let Looks { seen, state, .. } = work.entry.looks;
+    hit.set_looks(old, Looks { seen, state: handshake::pass_on(state, old.state), ..old });
     old.next_hop
 }
 
