@@ -5,7 +5,7 @@
 
 use abi::{
     control::{Control, Timeouts},
-    flow::tag,
+    flow::{seen, tag},
 };
 use datapath::{
     Port, Tuple, V4,
@@ -142,5 +142,30 @@ fn the_agent_frees_an_entry_only_as_it_saw_it() {
         if inserted.is_some() {
             assert_eq!(live_with_key(&bucket, &tuple(2)), 1);
         }
+    });
+}
+
+#[test]
+fn newcomers_that_race_for_the_last_place_take_no_other() {
+    loom::model(|| {
+        let bucket = bucket();
+        for port in 1..4 {
+            let mut confirmed = flow(port, 0);
+            confirmed.looks.state = seen::CONFIRMED;
+            insert(&bucket, &tuple(port), &confirmed);
+        }
+        insert(&bucket, &tuple(4), &flow(4, 0));
+        let other = {
+            let bucket = Arc::clone(&bucket);
+            thread::spawn(move || insert(&bucket, &tuple(5), &flow(5, 0)))
+        };
+        let inserted = insert(&bucket, &tuple(6), &flow(6, 0));
+        let others = other.join().unwrap();
+        for port in 1..4 {
+            assert_eq!(live_with_key(&bucket, &tuple(port)), 1, "{port} was confirmed");
+        }
+        assert!(inserted.is_some() || others.is_some(), "somebody finds room");
+        let live: usize = (4..7).map(|port| live_with_key(&bucket, &tuple(port))).sum();
+        assert_eq!(live, 1, "one place was to be had");
     });
 }
