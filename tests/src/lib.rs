@@ -18,10 +18,10 @@ pub mod netns;
 pub mod packet;
 pub mod programs;
 pub mod traffic;
+pub mod wait;
 pub mod world;
 
 mod names;
-mod wait;
 
 /// Prints what a test measured past the harness, which keeps to itself what passing tests print.
 pub fn report(text: &str) {

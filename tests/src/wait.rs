@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 
 /// Waits until there is no problem any more; after `timeout` the last one is the error.
-pub(crate) fn until(timeout: Duration, problem: impl Fn() -> Result<Option<String>>) -> Result<()> {
+pub fn until(timeout: Duration, problem: impl Fn() -> Result<Option<String>>) -> Result<()> {
     let deadline = Instant::now() + timeout;
     while let Some(problem) = problem()? {
         if Instant::now() > deadline {
