@@ -38,14 +38,12 @@ pub fn decide<A: Address, P: Packet, T: Tables>(
     };
     // Whatever leaves by the uplink was looked at where it came in.
     if hook == Hook::UplinkEgress {
-        return match work.parsed.kind {
-            Kind::IcmpError => icmp::leave(packet, work, &context).unwrap_or_else(Verdict::Drop),
-            _ => {
-                note_answer(work, &context);
-                send_on(packet, work, &context, PassReason::Established)
-                    .unwrap_or(Verdict::Pass(PassReason::NotOurs))
-            }
-        };
+        if work.parsed.kind == Kind::IcmpError {
+            return icmp::leave(packet, work, &context).unwrap_or_else(Verdict::Drop);
+        }
+        note_answer(work, &context);
+        return send_on(packet, work, &context, PassReason::Established)
+            .unwrap_or(Verdict::Pass(PassReason::NotOurs));
     }
     if hook == Hook::UplinkIngress && tunnel::is_wrapper(&work.parsed) {
         match tunnel::unwrap(packet, work, &context) {
