@@ -359,7 +359,7 @@ fn outages_of_the_apiserver_lose_nothing() {
     plane.start_apiserver().unwrap();
     kill(pid, Signal::SIGCONT).unwrap();
     eventually("batch is gone", || !has_workload(&agent, "batch"));
-    eventually("the last policy holds", || as_the_policy_says());
+    eventually("the last policy holds", as_the_policy_says);
     assert!(agent.log().contains("too old resource version"), "it was resumed, not listed again");
 }
 

@@ -35,8 +35,8 @@ pub struct ControlPlane {
     directory: TempDir,
     binaries: PathBuf,
     apiserver: Option<Process>,
-    _etcd: Process,
-    _controllers: Option<Process>,
+    /// What runs beside the apiserver until the end.
+    others: Vec<Process>,
     runtime: Runtime,
     client: Client,
 }
@@ -79,25 +79,21 @@ impl ControlPlane {
             directory,
             binaries,
             apiserver,
-            _etcd: etcd,
-            _controllers: None,
+            others: vec![etcd],
             runtime,
             client,
         };
         plane.wait_until_ready()?;
         let program = plane.binaries.join("kube-controller-manager");
-        plane._controllers = Some(Process::start(
-            &plane.netns,
-            plane.directory.path(),
-            &program,
-            &[
-                format!("--kubeconfig={}", admin.display()),
-                "--leader-elect=false".to_owned(),
-                "--controllers=endpointslice-controller".to_owned(),
-                // Ready pods are in slices at once, not a second later with others.
-                "--endpointslice-updates-batch-period=0s".to_owned(),
-            ],
-        )?);
+        let arguments = [
+            format!("--kubeconfig={}", admin.display()),
+            "--leader-elect=false".to_owned(),
+            "--controllers=endpointslice-controller".to_owned(),
+            // Ready pods are in slices at once, not a second later with others.
+            "--endpointslice-updates-batch-period=0s".to_owned(),
+        ];
+        let directory = plane.directory.path();
+        plane.others.push(Process::start(&plane.netns, directory, &program, &arguments)?);
         Ok(plane)
     }
 
