@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use testbed::{
     agent::Agent,
-    bed::{Bed, Host, external_vip},
+    bed::{Bed, Host, cluster_vip},
     netns::Netns,
     traffic::{HttpServer, LiveStream, StreamServer, http_get},
     wait,
@@ -40,13 +40,20 @@ impl World {
         connect(&bed, far);
         bed.warm_neighbours().unwrap();
         let agent = Agent::builder(&bed).uplinks(&["uplink0", "way0"]).start().unwrap();
-        let mut manifest = Manifest::hosts(&bed);
+        // The client is a pod elsewhere, and keeps its address.
+        let prefixes = bed.client("outside").addresses().each();
+        let bits = |it: IpAddr| if it.is_ipv4() { 32 } else { 128 };
+        let prefixes = prefixes.map(|it| format!("{it}/{}", bits(it)));
+        let mut manifest = Manifest::hosts(&bed).with(
+            "Node",
+            json!({ "name": "clients", "addresses": ["192.0.2.1"], "podPrefixes": prefixes }),
+        );
         for (name, port, backend_port) in [("web", 80, 8080), ("stream", 90, 9000)] {
             let backends =
                 BACKEND.map(|address| json!({ "address": address, "port": backend_port }));
-            let frontends = external_vip(1).each().map(
-                |it| json!({ "kind": "EXTERNAL", "address": it, "port": port, "protocol": "TCP" }),
-            );
+            let frontends = cluster_vip(1)
+                .each()
+                .map(|it| json!({ "address": it, "port": port, "protocol": "TCP" }));
             manifest =
                 manifest.with("BackendSet", json!({ "name": name, "backends": backends })).with(
                     "Service",
@@ -69,7 +76,7 @@ impl World {
     /// Requests by both address families; how many of their packets the kernel has forwarded.
     fn request(&self) -> Result<[u64; 2], String> {
         let mut forwarded = [0; 2];
-        for (count, address) in forwarded.iter_mut().zip(external_vip(1).each()) {
+        for (count, address) in forwarded.iter_mut().zip(cluster_vip(1).each()) {
             let before = kernel_forwarded(self.bed.node().netns(), address);
             let reply = http_get(self.client(), SocketAddr::new(address, 80))
                 .map_err(|error| format!("{address}: {error:#}"))?;
@@ -103,17 +110,19 @@ fn connect(bed: &Bed, far: &Host) {
     for (netns, n) in [(node, 1), (far.netns(), 2)] {
         netns
             .shell(&format!(
-                "ethtool -K way0 tx off tso off gso off gro on
-                 ip addr add 172.31.0.{n}/24 dev way0; ip addr add fd31::{n}/64 dev way0 nodad
+                "ip addr add 172.31.0.{n}/24 dev way0; ip addr add fd31::{n}/64 dev way0 nodad
                  ip link set way0 gro_max_size 1 up"
             ))
             .unwrap();
+    }
+    // The kernel says that a veth takes frames if its other end was up when that began to poll.
+    for netns in [node, far.netns()] {
+        netns.shell("ethtool -K way0 tx off tso off gso off gro on").unwrap();
     }
     for address in bed.client("outside").addresses().each() {
         let via = if address.is_ipv4() { "172.31.0.1" } else { "fd31::1" };
         far.netns().shell(&format!("ip route replace {address} via {via}")).unwrap();
     }
-    node.shell("ping -c1 -W2 172.31.0.2; ping -c1 -W2 fd31::2").unwrap();
 }
 
 /// Packets that the kernel has routed through a namespace.
@@ -155,7 +164,7 @@ fn live_connections_follow_routes() {
     world.expect_by_kernel(false);
     let node = world.bed.node().netns();
     for (address, client) in
-        external_vip(1).each().into_iter().zip(world.client().addresses().each())
+        cluster_vip(1).each().into_iter().zip(world.client().addresses().each())
     {
         let stream = LiveStream::open(world.client(), SocketAddr::new(address, 90)).unwrap();
         stream.expect_progress(50, 5 * SECOND).unwrap();

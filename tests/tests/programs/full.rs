@@ -79,7 +79,10 @@ fn abuse_23_a_flood_of_new_flows_leaves_confirmed_ones_and_lets_others_in() {
                 node.check(Case::from_wire("flood", &syn).passes(NEW));
                 if answered {
                     let answer = packet::tcp(shop, stranger).syn_ack();
-                    node.check(Case::from("shop", "to nobody", &answer).passes(ESTABLISHED));
+                    let case = Case::from("shop", "to nobody", &answer).passes(ESTABLISHED);
+                    // On the host all of it comes at one time, and the entries of a pair that share a
+                    // bucket may replace each other.
+                    node.check_in_kernel(&case);
                 }
             }
             node.check_all([

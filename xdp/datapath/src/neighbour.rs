@@ -4,10 +4,7 @@
 
 use abi::next_hop::{Neighbours, NextHop};
 
-use crate::{
-    Address, Context, Hook, Packet, Tables, Work,
-    relay::{self, is_in_reach},
-};
+use crate::{Address, Context, Hook, Packet, Tables, Work, relay};
 
 /// A next hop by its id.
 #[inline(always)]
@@ -36,15 +33,18 @@ pub fn find<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
     other: u32,
 ) -> u32 {
-    let goes_past = |it: &NextHop| it.is_usable() && is_in_reach(context, it);
-    if work.arrival.is_through_tunnel()
-        || !(relay::is_relayed(work.flow.target.kind) || hop(context, other).is_some_and(goes_past))
-    {
+    if work.arrival.is_through_tunnel() {
         return 0;
     }
     // The route is asked for, and not what is remembered of it.
     work.flow.looks.next_hop = 0;
     relay::find_hop(packet, work, context);
+    // The other direction comes in where this one goes out.
+    let goes_past =
+        |it: &NextHop| it.is_usable() && (it.interface == work.hop.interface || it.takes_frames());
+    if !(relay::is_relayed(work.flow.target.kind) || hop(context, other).is_some_and(goes_past)) {
+        return 0;
+    }
     place(context, &work.hop).map_or(0, |place| Neighbours::ID | place)
 }
 

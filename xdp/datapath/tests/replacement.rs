@@ -45,8 +45,7 @@ impl Known {
 
     fn hold(self, now: u32) -> Hold {
         let confirmed = self.state & seen::CONFIRMED != 0;
-        let reset = self.state & seen::RST != 0;
-        let closing = reset || self.state & seen::FIN != 0;
+        let closing = self.state & (seen::FIN | seen::RST) != 0;
         let limit = match (self.protocol, closing, confirmed) {
             (6, true, _) => 20,
             (6, false, true) => 100,
@@ -56,7 +55,7 @@ impl Known {
         };
         if self.idle(now) > limit {
             Hold::Expired
-        } else if reset || !confirmed {
+        } else if closing || !confirmed {
             Hold::Unconfirmed
         } else if self.idle(now) > 40 {
             Hold::Asleep

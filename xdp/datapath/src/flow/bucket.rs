@@ -207,10 +207,11 @@ fn victim<A: Address, W: Word + 'static>(
     best
 }
 
-/// Whether both ends of the flow have spoken, and neither has reset it.
+/// Whether both ends of the flow have spoken, and this one has not ended it. (What is closed would else
+/// be in the way of new connections until it expires.)
 #[inline(always)]
 const fn is_confirmed(state: u8) -> bool {
-    state & (seen::CONFIRMED | seen::RST) == seen::CONFIRMED
+    state & (seen::CONFIRMED | seen::FIN | seen::RST) == seen::CONFIRMED
 }
 
 /// Jiffies since an entry was looked at. Jiffies wrap; an entry stamped by a processor whose
