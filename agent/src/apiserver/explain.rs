@@ -16,8 +16,8 @@ pub(super) fn explain(error: &watcher::Error) -> String {
 /// What the apiserver answered, if it did.
 pub(super) fn status(error: &watcher::Error) -> Option<&Status> {
     match error {
-        watcher::Error::WatchError(status) => Some(status),
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        watcher::Error::WatchError(status)
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status),
         _ => None,

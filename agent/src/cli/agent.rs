@@ -14,6 +14,7 @@ use crate::{
     runtime::{self, RuntimeError},
 };
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 pub struct AgentArguments {
     /// Configuration file [default: /etc/zonegate/agent.toml if it exists]

@@ -59,7 +59,7 @@ fn judge(found: &Control) -> Result<Found, LoadError> {
 /// How long a confirmed flow may be idle and keep its place in a full bucket. Longer than clients and
 /// proxies usually let connections of theirs rest; and still, who opens connections and lets them
 /// sleep keeps others out for no longer than that.
-const FRESH: Duration = Duration::from_secs(300);
+const FRESH: Duration = Duration::from_mins(5);
 
 /// Idle times after which flows go. An established TCP connection gets more than two hours, the
 /// default interval of keep-alive probes.

@@ -33,6 +33,8 @@ fn interface(route: &RouteMessage) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::{link::LinkMessage, rule::RuleMessage};
+
     use super::*;
 
     fn event(message: Message) -> NetlinkMessage<Message> {
@@ -56,8 +58,8 @@ mod tests {
             (Message::NewRoute(route(RouteType::Unicast, Some(9))), false),
             (Message::NewRoute(route(RouteType::BlackHole, Some(1))), true),
             (Message::NewRoute(route(RouteType::Local, Some(2))), false),
-            (Message::NewRule(Default::default()), true),
-            (Message::NewLink(Default::default()), false),
+            (Message::NewRule(RuleMessage::default()), true),
+            (Message::NewLink(LinkMessage::default()), false),
         ];
         for (message, expected) in cases {
             assert_eq!(changed(&event(message.clone()), &uplinks), expected, "{message:?}");

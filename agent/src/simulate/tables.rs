@@ -85,8 +85,8 @@ impl SimulatedTables {
             ports: BTreeMap::new(),
             next_hops: BTreeMap::new(),
             neighbours: BTreeMap::new(),
-            flows4: (0..BUCKETS).map(|_| Default::default()).collect(),
-            flows6: (0..BUCKETS).map(|_| Default::default()).collect(),
+            flows4: (0..BUCKETS).map(|_| Bucket::default()).collect(),
+            flows6: (0..BUCKETS).map(|_| Bucket::default()).collect(),
             affinity: Mutex::default(),
             now: AtomicU64::new(0),
         }

@@ -247,4 +247,4 @@ const TOKENS: &str = "tokens.csv";
 const CERTIFICATES: &str = "certificates";
 const ADMIN_TOKEN: &str = "admin";
 /// On a machine that compiles at the same time.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);

@@ -11,7 +11,7 @@ use abi::{
 
 use crate::{
     Context, Packet, Tables, checksum,
-    flow::bucket::Bucket,
+    flow::bucket::Cells,
     parse::{self, Network, Reading},
     tuple::Port,
 };
@@ -96,7 +96,7 @@ pub trait Address: Copy + Eq + 'static {
     /// Writes both addresses into the network header at `offset`.
     fn store_pair<P: Packet>(packet: &mut P, offset: u32, source: Self, destination: Self) -> bool;
 
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>>;
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Cells<Self, T::Word>>;
     fn flow_mask(control: &Control) -> u32;
     /// What backends see instead of clients; `None` where the node has no address.
     fn masquerade(node: &Node) -> Option<Self>;
@@ -267,7 +267,7 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>> {
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Cells<Self, T::Word>> {
         tables.flows4(bucket)
     }
 
@@ -421,7 +421,7 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Bucket<Self::Entry<T::Word>, T::Word>> {
+    fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Cells<Self, T::Word>> {
         tables.flows6(bucket)
     }
 

@@ -25,6 +25,9 @@ pub struct Bucket<E, W> {
     pub traffic: [[W; 2]; WAYS],
 }
 
+/// A bucket of an address family.
+pub type Cells<A, W> = Bucket<<A as Address>::Entry<W>, W>;
+
 /// A tuple as an entry stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
