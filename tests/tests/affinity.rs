@@ -104,10 +104,6 @@ fn clients_stay_through_other_slots_and_restarts_until_their_backend_goes() {
     };
     let only = |name: &str| BTreeSet::from([name.to_owned()]);
 
-    apply(&agent, &REMOTES, "", None);
-    for (client, protocol, [vip, _]) in each(&bed) {
-        assert!(answering(client, protocol, vip, 20).len() > 1, "{protocol} {vip} is not spread");
-    }
     apply(&agent, &REMOTES, "", Some(10_800));
     let kept: Vec<_> = each(&bed)
         .into_iter()
@@ -145,6 +141,11 @@ fn clients_stay_through_other_slots_and_restarts_until_their_backend_goes() {
             assert_eq!(answering(client, protocol, address, 3), only(REMOTES[0]), "it is back");
         }
     }
+    // Last, since flows of datagrams to other backends would live on, should a port come again.
+    apply(&agent, &REMOTES, "", None);
+    for (client, protocol, [vip, _]) in each(&bed) {
+        assert!(answering(client, protocol, vip, 20).len() > 1, "{protocol} {vip} is not spread");
+    }
 }
 
 #[test]
@@ -165,13 +166,14 @@ fn a_client_that_stays_away_is_forgotten_and_one_that_comes_back_is_not() {
         })
     };
     apply(REMOTES[0]);
-    for address in [stays, away] {
-        assert_eq!(ask(address), [REMOTES[0]; 2]);
-    }
+    // Nearly always the heavy one: the others have a slot each.
+    let [kept, forgotten] = [stays, away].map(ask);
     apply(REMOTES[1]);
     for _ in 0..8 {
         thread::sleep(SECOND);
-        assert_eq!(ask(stays), [REMOTES[0]; 2]);
+        assert_eq!(ask(stays), kept);
     }
-    assert_eq!(ask(away), [REMOTES[1]; 2]);
+    for (now, before) in ask(away).into_iter().zip(forgotten) {
+        assert_ne!(now, before);
+    }
 }
