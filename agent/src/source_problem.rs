@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::kubernetes::Problem;
+
 /// One thing that a source could not use. Fields that say nothing are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceProblem {
@@ -17,6 +19,19 @@ pub struct SourceProblem {
     pub reason: String,
     /// What becomes of the object, the file or the change.
     pub effect: String,
+}
+
+/// What translation says of an object, wherever that is from.
+impl From<&Problem> for SourceProblem {
+    fn from(Problem { object, field, reason, effect }: &Problem) -> Self {
+        Self {
+            object: object.to_string(),
+            field: field.clone(),
+            reason: reason.clone(),
+            effect: effect.to_string(),
+            ..Self::default()
+        }
+    }
 }
 
 /// `shop.yaml:12:7: NetworkPolicy "shop/web", spec.podSelector: is missing (it is left out)`.

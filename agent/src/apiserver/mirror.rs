@@ -131,13 +131,7 @@ impl Mirror {
             effect: "its last form holds, if it had one".to_owned(),
             ..SourceProblem::default()
         });
-        let translated = self.translator.problems().map(|problem| SourceProblem {
-            object: problem.object.to_string(),
-            field: problem.field.clone(),
-            reason: problem.reason.clone(),
-            effect: problem.effect.to_string(),
-            ..SourceProblem::default()
-        });
+        let translated = self.translator.problems().map(SourceProblem::from);
         troubles.chain(self.stranger()).chain(unreadable).chain(translated).collect()
     }
 

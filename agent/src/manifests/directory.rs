@@ -193,13 +193,7 @@ impl Directory {
                 let (object, reason) = (object.to_string(), reason.clone());
                 file.problem(name, &found.place, object, field, reason, *effect)
             }
-            None => SourceProblem {
-                object: object.to_string(),
-                field: field.clone(),
-                reason: reason.clone(),
-                effect: effect.to_string(),
-                ..SourceProblem::default()
-            },
+            None => problem.into(),
         }
     }
 }

@@ -1,17 +1,10 @@
 //! The table of neighbours, by which flows remember where routes lead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use abi::next_hop::{Neighbours, NextHop};
 
 use crate::maps::{ControlRecord, NextHops};
-
-/// What makes a neighbour: interface, its link address and ours, MTU, whether frames are taken.
-type Identity = (u32, [u8; 8], [u8; 8], u32);
-
-fn identity(hop: &NextHop) -> Identity {
-    (hop.interface, hop.destination, hop.source, hop.mtu)
-}
 
 /// Makes the table hold `wanted`, as far as there is room. Flows that remember a place are looked at
 /// again before the place is another neighbour's.
@@ -33,12 +26,11 @@ pub(super) fn keep(table: &NextHops, control: &ControlRecord, wanted: &[NextHop]
 
 /// What each place that changes is to hold.
 fn changes(held: &[NextHop], wanted: &[NextHop]) -> BTreeMap<u32, Option<NextHop>> {
-    let mut missing: BTreeMap<Identity, NextHop> =
-        wanted.iter().map(|hop| (identity(hop), *hop)).collect();
+    let mut missing: BTreeSet<NextHop> = wanted.iter().copied().collect();
     let mut changes = BTreeMap::new();
     let mut free = vec![Vec::new(); Neighbours::BUCKETS as usize];
     for (place, hop) in (0..).zip(held) {
-        if missing.remove(&identity(hop)).is_some() {
+        if missing.remove(hop) {
             continue;
         }
         if hop.is_usable() {
@@ -46,7 +38,7 @@ fn changes(held: &[NextHop], wanted: &[NextHop]) -> BTreeMap<u32, Option<NextHop
         }
         free[(place / Neighbours::WAYS) as usize].push(place);
     }
-    for hop in missing.into_values() {
+    for hop in missing {
         let bucket = Neighbours::bucket(hop.destination, hop.interface);
         // Where the bucket is full, the kernel's own way is good as well.
         if let Some(place) = free[bucket as usize].pop() {

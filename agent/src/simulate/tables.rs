@@ -32,7 +32,6 @@ pub struct SimulatedTables {
     frontends: BTreeMap<FrontendKey, u32>,
     ports: BTreeMap<u16, Port>,
     next_hops: BTreeMap<u32, NextHop>,
-    neighbours: BTreeMap<u32, NextHop>,
     flows4: Vec<Bucket<[AtomicU64; WORDS4], AtomicU64>>,
     flows6: Vec<Bucket<[AtomicU64; WORDS6], AtomicU64>>,
     affinity: Mutex<BTreeMap<AffinityKey, Affinity>>,
@@ -84,7 +83,6 @@ impl SimulatedTables {
             frontends: BTreeMap::new(),
             ports: BTreeMap::new(),
             next_hops: BTreeMap::new(),
-            neighbours: BTreeMap::new(),
             flows4: (0..BUCKETS).map(|_| Bucket::default()).collect(),
             flows6: (0..BUCKETS).map(|_| Bucket::default()).collect(),
             affinity: Mutex::default(),
@@ -183,10 +181,11 @@ impl Tables for SimulatedTables {
         self.next_hops.get(&id)
     }
 
-    fn neighbour(&self, place: u32) -> Option<&NextHop> {
+    /// There is nobody: the kernel is not asked for routes here.
+    fn neighbour(&self, _: u32) -> Option<&NextHop> {
         const NOBODY: NextHop =
             NextHop { destination: [0; 8], source: [0; 8], interface: 0, mtu: 0, padding: 0 };
-        Some(self.neighbours.get(&place).unwrap_or(&NOBODY))
+        Some(&NOBODY)
     }
 
     fn port(&self, endpoint: u16) -> Option<&Port> {

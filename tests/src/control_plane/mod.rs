@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::process::Process;
-use crate::{bed::Host, netns::Netns};
+use crate::{bed::Host, netns::Netns, wait};
 
 /// Runs until it is dropped, whatever becomes of the test.
 pub struct ControlPlane {
@@ -217,24 +217,22 @@ fn write_kubeconfig(
     address: SocketAddr,
     token: &str,
 ) -> Result<PathBuf> {
+    // The apiserver makes a certificate for its address when it starts for the first time.
+    let certificate = directory.join(CERTIFICATES).join("apiserver.crt");
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
         "clusters": [{ "name": "test", "cluster": {
             "server": format!("https://{address}"),
-            // The apiserver makes a certificate for its address when it starts for the first time.
-            "certificate-authority": directory.join(CERTIFICATES).join("apiserver.crt"),
+            "certificate-authority": certificate,
         }}],
         "users": [{ "name": user, "user": { "token": token } }],
         "contexts": [{ "name": "test", "context": { "cluster": "test", "user": user } }],
     });
-    let certificate = directory.join(CERTIFICATES).join("apiserver.crt");
-    let latest = Instant::now() + START_TIMEOUT;
-    while !certificate.exists() {
-        ensure!(Instant::now() < latest, "the apiserver makes no certificate");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until(START_TIMEOUT, || {
+        Ok((!certificate.exists()).then(|| "the apiserver makes no certificate".to_owned()))
+    })?;
     let path = directory.join(format!("{user}.kubeconfig"));
     fs::write(&path, config.to_string())?;
     Ok(path)

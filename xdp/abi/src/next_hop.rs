@@ -6,7 +6,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// [`Self::destination`], whose zero disables the hop while the rest is written.
 #[repr(C, align(8))]
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 pub struct NextHop {
     /// Bytes 0–5: destination MAC; byte 6: 1 when usable; byte 7: 1 when the interface takes what

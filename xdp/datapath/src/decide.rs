@@ -10,7 +10,11 @@ use abi::{
 use crate::{
     Address, Context, Packet, Tables, Tuple,
     classify::{Ends, check_addresses},
-    flow::{Flow, Looks, Rewrite, entry::Target, table},
+    flow::{
+        Flow, Looks, Rewrite,
+        entry::Target,
+        table::{self, Found},
+    },
     fragment, handshake,
     hook::{Hook, Verdict, forward, is_judged, needs_a_look, note_end},
     icmp, masquerade, neighbour,
@@ -132,11 +136,24 @@ fn note_answer<A: Address, T: Tables>(work: &mut Work<A>, context: &Context<'_, 
     if !found.hit.is_current() || !target.is_reply() || !handshake::is_awaited(looks) {
         return;
     }
-    handshake::end(context, &found, &work.parsed);
-    work.flow.looks.seen = context.tables.now();
-    work.flow.looks.state = handshake::advance(&work.parsed, target, looks.state);
+    take_further(context, work, &found);
     table::refresh_partner(context, work);
     found.hit.set_looks(looks, work.flow.looks);
+}
+
+/// Has `work.flow` be as it is once its packet was looked at; the entry is still as it was.
+#[inline(always)]
+fn take_further<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &mut Work<A>,
+    found: &Found<'_, A, T>,
+) {
+    let Flow { looks, target, .. } = work.flow;
+    if target.is_reply() && handshake::is_awaited(looks) {
+        handshake::end(context, found, &work.parsed);
+    }
+    work.flow.looks.seen = context.tables.now();
+    work.flow.looks.state = handshake::advance(&work.parsed, target, looks.state);
 }
 
 #[inline(never)]
@@ -341,16 +358,11 @@ fn look_again<A: Address, P: Packet, T: Tables>(
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
-    if target.is_reply() && handshake::is_awaited(*looks) {
-        handshake::end(context, &found, &work.parsed);
-    }
     let before = *looks;
-    let state = handshake::advance(&work.parsed, *target, looks.state);
     let current = direct(&ends, sum, *target);
     found.hit.set_epochs(*epochs, current);
-    work.flow.looks.seen = context.tables.now();
-    work.flow.looks.state = state;
     work.flow.epochs = current;
+    take_further(context, work, &found);
     let other = table::refresh_partner(context, work);
     if neighbour::is_reply_from_wire(context, work) {
         work.flow.looks.next_hop = neighbour::find(packet, work, context, other);

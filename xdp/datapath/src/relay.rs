@@ -12,32 +12,14 @@ use abi::{
 };
 
 use crate::{
-    Address, Context, Hook, Packet, Tables, Verdict, Work, flow::Rewrite, hook::usable_hop,
-    parse::Parsed, rewrite, tunnel, tuple::protocol,
+    Address, Context, Hook, Packet, Tables, Verdict, Work, hook::usable_hop, parse::Parsed,
+    rewrite, tunnel, tuple::protocol,
 };
 
-/// The next hop of a packet that becomes `to` and grows by `overhead` bytes: what the flow names by
-/// `id`, or the kernel's route.
+/// Fills `work.hop` for the packet of `work.flow`: with what the flow names, or the kernel's route.
 ///
 /// Where the neighbour is not known yet, the kernel repeats the length that it is asked about
 /// rather than give the MTU: so it is asked about what will leave.
-#[inline(always)]
-pub fn hop<A: Address, P: Packet, T: Tables>(
-    context: &Context<'_, T>,
-    id: u32,
-    packet: &P,
-    parsed: &Parsed<A>,
-    to: &Rewrite<A>,
-    overhead: u32,
-) -> NextHop {
-    if let Some(hop) = usable_hop(context, id, packet, parsed) {
-        *hop
-    } else {
-        packet.route(to, parsed.tuple.protocol, wire_length(packet, parsed) + overhead)
-    }
-}
-
-/// Fills `work.hop` for the packet of `work.flow`.
 #[inline(never)]
 pub fn find_hop<A: Address, P: Packet, T: Tables>(
     packet: &P,
@@ -45,8 +27,12 @@ pub fn find_hop<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
 ) {
     let Work { parsed, flow, .. } = work;
-    let overhead = tunnel::overhead::<A>(flow.target.kind);
-    work.hop = hop(context, flow.looks.next_hop, packet, parsed, &flow.rewrite, overhead);
+    work.hop = if let Some(hop) = usable_hop(context, flow.looks.next_hop, packet, parsed) {
+        *hop
+    } else {
+        let length = wire_length(packet, parsed) + tunnel::overhead::<A>(flow.target.kind);
+        packet.route(&flow.rewrite, parsed.tuple.protocol, length)
+    };
 }
 
 /// Whether the packet, which grows by `overhead` bytes, cannot go this way, of which its sender
