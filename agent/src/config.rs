@@ -2,11 +2,12 @@
 
 use std::{
     fs, io,
+    net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use abi::table::Table;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
     compile::{self, FromOutside},
@@ -38,12 +39,32 @@ pub struct Config {
 }
 
 /// Which kube-apiserver to follow.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kubernetes {
     /// Where the apiserver is, and who asks. Without one, the service account of the pod that the
     /// agent runs in, or the default kubeconfig.
     pub kubeconfig: Option<PathBuf>,
+    /// Where `/healthz` and `/livez` are answered; nowhere if the text is empty.
+    #[serde(deserialize_with = "address_or_none")]
+    pub healthz: Option<SocketAddr>,
+}
+
+impl Default for Kubernetes {
+    /// kube-proxy's address.
+    fn default() -> Self {
+        Self { kubeconfig: None, healthz: Some((Ipv6Addr::UNSPECIFIED, 10256).into()) }
+    }
+}
+
+fn address_or_none<'de, D: Deserializer<'de>>(text: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(text)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        D::Error::custom(format!("{text:?} is no address and port, such as \"[::]:10256\""))
+    })
 }
 
 /// What Kubernetes leaves open about services.
@@ -190,11 +211,24 @@ mod tests {
     #[test]
     fn objects_come_from_files_or_from_an_apiserver() {
         let config = load("[kubernetes]\nkubeconfig = '/k'\n").unwrap();
-        assert_eq!(config.kubernetes, Some(Kubernetes { kubeconfig: Some("/k".into()) }));
+        let healthz = Some("[::]:10256".parse().unwrap());
+        assert_eq!(config.kubernetes, Some(Kubernetes { kubeconfig: Some("/k".into()), healthz }));
         config.check().unwrap();
         let both = Config { manifests: Some("/m".into()), ..config };
         let refused = both.check().unwrap_err();
         assert!(matches!(&refused, ConfigError::TwoSources(path) if path == "/m"), "{refused}");
+    }
+
+    #[test]
+    fn healthz_is_where_it_is_said_or_nowhere() {
+        let healthz = |text: &str| {
+            let config = load(&format!("[kubernetes]\nhealthz = '{text}'\n"));
+            config.map(|config| config.kubernetes.unwrap().healthz)
+        };
+        assert_eq!(healthz("").unwrap(), None);
+        assert_eq!(healthz("127.0.0.1:1").unwrap(), Some(([127, 0, 0, 1], 1).into()));
+        let refused = healthz("127.0.0.1").unwrap_err().to_string();
+        assert!(refused.contains("line 2") && refused.contains("address and port"), "{refused}");
     }
 
     #[test]

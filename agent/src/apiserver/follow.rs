@@ -4,7 +4,7 @@ use std::{mem, pin::pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt};
 use kube::{
-    Api, Client, ResourceExt,
+    Client, ResourceExt,
     api::DynamicObject,
     core::{ApiResource, TypeMeta},
     runtime::{
@@ -20,15 +20,16 @@ use tokio::{
 
 use super::{
     News, What, explain,
-    kinds::{is_optional, query, resource},
+    kinds::{api, is_optional, query, resource},
+    seen::{Read, Seen},
 };
-use crate::kubernetes::{Object, ObjectError, ObjectKey, ObjectKind};
+use crate::kubernetes::{Object, ObjectKey, ObjectKind};
 
 /// Reports a kind until nobody listens. The first report of the objects is a whole list; so is the
 /// next where the apiserver does not remember how far it was followed (410 Gone).
 pub(super) async fn follow(client: Client, kind: ObjectKind, news: mpsc::Sender<News>) {
     let answered = Arc::new(Notify::new());
-    let api = Api::all_with(noting_answers(client, Arc::clone(&answered)), &resource(kind));
+    let api = api(noting_answers(client, Arc::clone(&answered)), kind);
     let follower = Follower { kind, resource: resource(kind), news, answered };
     loop {
         let events = kube::runtime::watcher(api.clone(), query(kind)).default_backoff();
@@ -116,14 +117,15 @@ impl Follower {
     }
 
     /// Items of lists do not say what they are.
-    fn read(&self, mut object: DynamicObject) -> Result<Object, ObjectError> {
+    fn read(&self, mut object: DynamicObject) -> Read {
+        let seen = Seen::of(self.kind, &object);
         object.metadata.managed_fields = None;
         object.types = Some(TypeMeta {
             api_version: self.resource.api_version.clone(),
             kind: self.resource.kind.clone(),
         });
         let document = serde_json::to_value(object).unwrap_or(Value::Null);
-        Object::parse(document)
+        Read { object: Object::parse(document), seen }
     }
 
     fn key(&self, object: &DynamicObject) -> ObjectKey {

@@ -1,6 +1,8 @@
 //! What is asked for of each kind.
 
 use kube::{
+    Api, Client,
+    api::DynamicObject,
     core::{ApiResource, GroupVersionKind},
     runtime::watcher,
 };
@@ -11,6 +13,11 @@ use crate::kubernetes::ObjectKind;
 pub(super) fn resource(kind: ObjectKind) -> ApiResource {
     let (group, version) = kind.api_version().split_once('/').unwrap_or(("", kind.api_version()));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind.to_string()))
+}
+
+/// All objects of the kind.
+pub(super) fn api(client: Client, kind: ObjectKind) -> Api<DynamicObject> {
+    Api::all_with(client, &resource(kind))
 }
 
 /// Kinds of a `CustomResourceDefinition`, which a cluster may not have.

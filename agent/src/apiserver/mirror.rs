@@ -1,13 +1,12 @@
 //! What the kinds say together, through all their changes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::{collections::BTreeMap, mem};
 
+use super::{Read, Seen, seen::condition_type};
 use crate::{
     kubernetes::{
-        Change, Object, ObjectError, ObjectKey, ObjectKind, Options, Outcome, Translator,
+        Change, Effect, Object, ObjectError, ObjectKey, ObjectKind, Options, Outcome, Problem,
+        Translator,
     },
     model::Resource,
     source_problem::SourceProblem,
@@ -24,8 +23,8 @@ pub struct News {
 #[expect(clippy::large_enum_variant, reason = "nearly all news are upserts")]
 pub enum What {
     /// All objects of the kind; there are no others.
-    Listed(Vec<Result<Object, ObjectError>>),
-    Upsert(Result<Object, ObjectError>),
+    Listed(Vec<Read>),
+    Upsert(Read),
     Remove(ObjectKey),
     /// The kind cannot be followed for now.
     Trouble(String),
@@ -39,9 +38,13 @@ pub enum What {
 /// last form.
 #[derive(Debug)]
 pub struct Mirror {
-    /// The name of the `Node` that is this machine.
-    node: String,
+    /// The `Node` that is this machine.
+    node: ObjectKey,
+    /// That node is to go, or is gone.
+    leaving: bool,
     kinds: BTreeMap<ObjectKind, Known>,
+    /// Policies of the cluster are not what they were, or not said to be.
+    policies_changed: bool,
     changes: Vec<Change>,
     translator: Translator,
 }
@@ -51,22 +54,37 @@ pub struct Mirror {
 struct Known {
     listed: bool,
     /// The objects that are there, readable or not.
-    objects: BTreeSet<ObjectKey>,
+    objects: BTreeMap<ObjectKey, Seen>,
     unreadable: BTreeMap<ObjectKey, ObjectError>,
     trouble: Option<String>,
 }
 
 impl Mirror {
+    /// `node` is the name of the `Node` that is this machine.
     pub fn new(node: String, options: Options) -> Self {
         Self {
-            node,
+            node: ObjectKey { kind: ObjectKind::Node, namespace: String::new(), name: node },
+            leaving: false,
             kinds: ObjectKind::ALL.into_iter().map(|kind| (kind, Known::default())).collect(),
+            policies_changed: false,
             changes: Vec::new(),
             translator: Translator::new(options),
         }
     }
 
     pub fn take(&mut self, News { kind, what }: News) {
+        match &what {
+            What::Listed(objects) if kind == ObjectKind::Node => {
+                self.leaving = true;
+                for it in objects {
+                    self.note_node(&it.object);
+                }
+            }
+            What::Upsert(read) => self.note_node(&read.object),
+            What::Remove(key) => self.leaving |= *key == self.node,
+            _ => {}
+        }
+        self.policies_changed |= is_said(kind);
         let known = self.kinds.entry(kind).or_default();
         match what {
             What::Listed(objects) => {
@@ -76,9 +94,9 @@ impl Mirror {
                 for object in objects {
                     self.changes.extend(known.upsert(object));
                 }
-                for key in gone.difference(&known.objects) {
-                    known.unreadable.remove(key);
-                    self.changes.push(Change::Remove(key.clone()));
+                for key in gone.into_keys().filter(|key| !known.objects.contains_key(key)) {
+                    known.unreadable.remove(&key);
+                    self.changes.push(Change::Remove(key));
                 }
             }
             What::Upsert(object) => self.changes.extend(known.upsert(object)),
@@ -90,6 +108,24 @@ impl Mirror {
             What::Trouble(reason) => known.trouble = Some(reason),
             What::Answered => known.trouble = None,
         }
+    }
+
+    fn note_node(&mut self, object: &Result<Object, ObjectError>) {
+        if let Ok(object @ Object::Node(node)) = object
+            && *object.key() == self.node
+        {
+            self.leaving = node.is_leaving();
+        }
+    }
+
+    /// Whether the agent's own node is about to go, or is gone.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// The `Node` that is this machine, whether the cluster has it or not.
+    pub fn node(&self) -> &ObjectKey {
+        &self.node
     }
 
     /// The kinds that were never listed.
@@ -125,23 +161,50 @@ impl Mirror {
                 ..SourceProblem::default()
             })
         });
+        let objects = self.object_problems();
+        troubles.chain(self.stranger()).chain(objects.iter().map(SourceProblem::from)).collect()
+    }
+
+    /// Everything that is wrong with objects now.
+    pub fn object_problems(&self) -> Vec<Problem> {
         let unreadable = self.kinds.values().flat_map(|known| known.unreadable.values());
-        let unreadable = unreadable.map(|error| SourceProblem {
-            reason: error.to_string(),
-            effect: "its last form holds, if it had one".to_owned(),
-            ..SourceProblem::default()
-        });
-        let translated = self.translator.problems().map(SourceProblem::from);
-        troubles.chain(self.stranger()).chain(unreadable).chain(translated).collect()
+        let unreadable = unreadable.filter_map(ObjectError::problem);
+        let unreadable = unreadable.map(|it| Problem { effect: Effect::LastFormKept, ..it });
+        unreadable.chain(self.translator.problems().cloned()).collect()
+    }
+
+    /// Who an object is, and what was said of it.
+    pub fn seen(&self, key: &ObjectKey) -> Option<&Seen> {
+        self.kinds.get(&key.kind)?.objects.get(key)
+    }
+
+    /// The agent's own node, if the cluster has it.
+    pub fn own_node(&self) -> Option<&Seen> {
+        self.seen(&self.node)
+    }
+
+    /// The names of all nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.kinds.get(&ObjectKind::Node).into_iter();
+        nodes.flat_map(|nodes| nodes.objects.keys()).map(|key| key.name.as_str())
+    }
+
+    /// The policies of the cluster, whose conditions say what becomes of them.
+    pub fn policies(&self) -> impl Iterator<Item = (&ObjectKey, &Seen)> {
+        let kinds = self.kinds.iter().filter(|(kind, _)| is_said(**kind));
+        kinds.flat_map(|(_, known)| known.objects.iter())
+    }
+
+    /// Whether anything was heard of these since this was asked last.
+    pub fn policies_changed(&mut self) -> bool {
+        mem::take(&mut self.policies_changed)
     }
 
     /// The agent's own node, where the cluster does not have it.
     fn stranger(&self) -> Option<SourceProblem> {
         let nodes = self.kinds.get(&ObjectKind::Node)?;
-        let (kind, name) = (ObjectKind::Node, self.node.clone());
-        let key = ObjectKey { kind, namespace: String::new(), name };
-        (nodes.listed && !nodes.objects.contains(&key)).then(|| SourceProblem {
-            object: key.to_string(),
+        (nodes.listed && !nodes.objects.contains_key(&self.node)).then(|| SourceProblem {
+            object: self.node.to_string(),
             reason: "this machine is to be that node, which the cluster does not have".to_owned(),
             effect: "nothing is local to this machine; --node names another".to_owned(),
             ..SourceProblem::default()
@@ -150,23 +213,28 @@ impl Mirror {
 }
 
 impl Known {
-    fn upsert(&mut self, object: Result<Object, ObjectError>) -> Option<Change> {
+    fn upsert(&mut self, Read { object, seen }: Read) -> Option<Change> {
         match object {
             Ok(object) => {
                 self.unreadable.remove(object.key());
-                self.objects.insert(object.key().clone());
+                self.objects.insert(object.key().clone(), seen);
                 Some(Change::Upsert(object))
             }
             Err(error) => {
                 // Whatever has no name cannot be told apart from others of its kind.
                 if let ObjectError::Unreadable { key, .. } = &error {
-                    self.objects.insert(key.clone());
+                    self.objects.insert(key.clone(), seen);
                     self.unreadable.insert(key.clone(), error);
                 }
                 None
             }
         }
     }
+}
+
+/// Kinds that agents write conditions of, but for their own nodes.
+fn is_said(kind: ObjectKind) -> bool {
+    kind != ObjectKind::Node && condition_type(kind).is_some()
 }
 
 /// `Pods`, `NetworkPolicies`.
@@ -197,14 +265,18 @@ mod tests {
         object
     }
 
-    fn pod(name: &str, address: &str) -> Result<Object, ObjectError> {
-        let rest = json!({"spec": {"nodeName": "n1", "containers": []},
-                          "status": {"podIPs": [{"ip": address}]}});
-        Object::parse(object(ObjectKind::Pod, "shop", name, rest))
+    fn parse(document: Value) -> Read {
+        Read { object: Object::parse(document), seen: Seen::default() }
     }
 
-    fn node(name: &str) -> Result<Object, ObjectError> {
-        Object::parse(object(ObjectKind::Node, "", name, json!({})))
+    fn pod(name: &str, address: &str) -> Read {
+        let rest = json!({"spec": {"nodeName": "n1", "containers": []},
+                          "status": {"podIPs": [{"ip": address}]}});
+        parse(object(ObjectKind::Pod, "shop", name, rest))
+    }
+
+    fn node(name: &str) -> Read {
+        parse(object(ObjectKind::Node, "", name, json!({})))
     }
 
     fn hear(mirror: &mut Mirror, kind: ObjectKind, what: What) {
@@ -212,7 +284,7 @@ mod tests {
     }
 
     /// Every kind was listed, of which there are these pods and the node itself.
-    fn synced(pods: Vec<Result<Object, ObjectError>>) -> Mirror {
+    fn synced(pods: Vec<Read>) -> Mirror {
         let mut mirror = Mirror::new("n1".to_owned(), Options::default());
         for kind in ObjectKind::ALL {
             assert_eq!(mirror.translate(), None, "{kind} is missing");
@@ -273,19 +345,50 @@ mod tests {
     fn an_object_that_cannot_be_read_keeps_its_form_and_blocks_no_other() {
         let mut mirror = synced(vec![pod("web", "10.0.0.1")]);
         mirror.translate();
-        let bad = Object::parse(object(ObjectKind::Pod, "shop", "web", json!({"spec": 7})));
+        let bad = parse(object(ObjectKind::Pod, "shop", "web", json!({"spec": 7})));
         hear(&mut mirror, ObjectKind::Pod, What::Upsert(bad.clone()));
         hear(&mut mirror, ObjectKind::Pod, What::Upsert(pod("db", "10.0.0.2")));
         mirror.translate();
         assert!(keys(&mirror).contains(&"shop/web".to_owned()), "{:?}", keys(&mirror));
         assert!(keys(&mirror).contains(&"shop/db".to_owned()), "{:?}", keys(&mirror));
         let [problem] = &mirror.problems()[..] else { panic!("{:?}", mirror.problems()) };
-        assert!(problem.reason.contains("shop/web"), "{problem}");
+        assert!(problem.object.contains("shop/web"), "{problem}");
         hear(&mut mirror, ObjectKind::Pod, What::Listed(vec![bad]));
         assert_eq!(mirror.translate().unwrap().removes, [workload("db")]);
         hear(&mut mirror, ObjectKind::Pod, What::Listed(Vec::new()));
         assert_eq!(mirror.translate().unwrap().removes, [workload("web")]);
         assert_eq!(mirror.problems(), []);
+    }
+
+    #[test]
+    fn a_node_leaves_that_is_deleted_or_chosen_for_it() {
+        let mut mirror = synced(Vec::new());
+        assert!(!mirror.is_leaving());
+        let own = |metadata: Value, spec: Value| {
+            let mut node = object(ObjectKind::Node, "", "n1", json!({"spec": spec}));
+            if let (Some(all), Value::Object(more)) = (node["metadata"].as_object_mut(), metadata) {
+                all.extend(more);
+            }
+            parse(node)
+        };
+        let taint = |key: &str| json!({"taints": [{"key": key, "effect": "NoSchedule"}]});
+        let deleted = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        for (metadata, spec, leaving) in [
+            (json!({}), taint("ToBeDeletedByClusterAutoscaler"), true),
+            (json!({}), taint("DeletionCandidateOfClusterAutoscaler"), false),
+            (deleted, json!({}), true),
+            (json!({}), json!({"unschedulable": true}), false),
+        ] {
+            let said = format!("{metadata} {spec}");
+            hear(&mut mirror, ObjectKind::Node, What::Upsert(own(metadata, spec)));
+            assert_eq!(mirror.is_leaving(), leaving, "{said}");
+        }
+        hear(&mut mirror, ObjectKind::Node, What::Upsert(node("n2")));
+        assert!(!mirror.is_leaving());
+        hear(&mut mirror, ObjectKind::Node, What::Listed(vec![node("n2")]));
+        assert!(mirror.is_leaving(), "the cluster does not have it");
+        hear(&mut mirror, ObjectKind::Node, What::Listed(vec![node("n1")]));
+        assert!(!mirror.is_leaving());
     }
 
     #[test]

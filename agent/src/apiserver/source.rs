@@ -1,33 +1,49 @@
 //! The task that keeps the store told of what the apiserver holds.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, mem, time::Duration};
 
 use kube::Client;
 use sd_notify::NotifyState;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Mirror, News, OWNER, follow::follow, mirror::plural};
+use super::{
+    Mirror, News, OWNER, Seen, announce::Announcer, follow::follow, mirror::plural, node_status,
+};
 use crate::{
+    health_checks::proxy_health::Progress,
     kubernetes::{ObjectKind, Options},
     source::{Trouble, Writer},
     store::{Gone, Handle},
 };
 
 /// Keeps the store told until the store ends. Nothing that becomes of the apiserver ends it.
-/// `node` is the name of the `Node` that is this machine.
-pub async fn run(client: Client, node: String, options: Options, handle: Handle) {
+/// `node` is the name of the `Node` that is this machine; `progress` hears how far it has come.
+pub async fn run(
+    client: Client,
+    node: String,
+    options: Options,
+    handle: Handle,
+    progress: watch::Sender<Progress>,
+) {
     let (heard, news) = mpsc::channel(QUEUE);
     for kind in ObjectKind::ALL {
         tokio::spawn(follow(client.clone(), kind, heard.clone()));
     }
+    let mirror = Mirror::new(node.clone(), options);
+    let (own, own_node) = watch::channel(None);
+    let key = mirror.node().clone();
+    tokio::spawn(node_status::run(client.clone(), key, own_node, handle.ready()));
     let source = Source {
         news,
-        mirror: Mirror::new(node, options),
+        mirror,
+        announcer: Announcer::start(client, node),
+        own,
         writer: Writer::new(OWNER, handle.clone()),
         handle,
+        progress,
         missing: None,
         refused: false,
     };
@@ -37,8 +53,12 @@ pub async fn run(client: Client, node: String, options: Options, handle: Handle)
 struct Source {
     news: mpsc::Receiver<News>,
     mirror: Mirror,
+    announcer: Announcer,
+    /// The agent's own node, for its status.
+    own: watch::Sender<Option<Seen>>,
     writer: Writer,
     handle: Handle,
+    progress: watch::Sender<Progress>,
     /// What the node was said to wait for last.
     missing: Option<String>,
     /// The store did not take the last transaction.
@@ -84,10 +104,20 @@ impl Source {
 
     /// Has the store hold what the apiserver says, once it has said everything.
     async fn tell(&mut self) -> Result<(), Trouble> {
+        let eligible = !self.mirror.is_leaving();
+        self.progress.send_modify(|progress| progress.eligible = eligible);
+        self.own.send_if_modified(|own| {
+            let before = mem::replace(own, self.mirror.own_node().cloned());
+            before != *own
+        });
         self.say_what_is_missing().await?;
         let Some(outcome) = self.mirror.translate() else { return Ok(()) };
+        self.progress.send_modify(Progress::queued);
+        self.announcer.look(&mut self.mirror);
         self.writer.add(outcome);
-        self.writer.tell(|| self.mirror.resources()).await
+        self.writer.tell(|| self.mirror.resources()).await?;
+        self.progress.send_modify(Progress::updated);
+        Ok(())
     }
 
     async fn say_what_is_missing(&mut self) -> Result<(), Gone> {

@@ -1,10 +1,11 @@
-//! What is said over HTTP, as kube-proxy says it (`pkg/proxy/healthcheck/service_health.go`).
+//! What is said of a service over HTTP, as kube-proxy says it
+//! (`pkg/proxy/healthcheck/service_health.go`).
 
 use hyper::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::store::{HealthCheck, HealthChecks};
 
@@ -27,20 +28,26 @@ impl State {
             "localEndpoints": ready,
             "serviceProxyHealthy": self.healthy,
         });
-        let status = match self.healthy && *ready > 0 {
-            true => StatusCode::OK,
-            false => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let mut response = with_status(status, body.to_string());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(WEIGHT, HeaderValue::from(*ready));
+        let mut response = json_answer(self.healthy && *ready > 0, &body);
+        response.headers_mut().insert(WEIGHT, HeaderValue::from(*ready));
         response
     }
 }
 
-fn with_status(status: StatusCode, body: String) -> Response<String> {
+/// 200 or 503, with a body that says why.
+pub(super) fn json_answer(healthy: bool, body: &Value) -> Response<String> {
+    let status = match healthy {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = with_status(status, body.to_string());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+pub(super) fn with_status(status: StatusCode, body: String) -> Response<String> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response

@@ -3,10 +3,11 @@
 //! A service with `healthCheckNodePort` has a port of its own on every node, at which HTTP says
 //! what kube-proxy would: 200 with at least one ready backend on this node and an agent that is
 //! ready, 503 otherwise. The store counts the backends as packets see them; this module owns the
-//! listeners, which come and go with what is committed.
+//! listeners, which come and go with what is committed. [`proxy_health`] answers for the whole node.
 
 mod answer;
 mod listener;
+pub mod proxy_health;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use answer::State;
-use listener::Listener;
+use listener::{Listener, everywhere};
 
 use crate::{
     source_problem::SourceProblem,
@@ -75,7 +76,8 @@ impl Server {
             checks.keys().copied().filter(|port| !self.listeners.contains_key(port)).collect();
         let mut failed = BTreeMap::new();
         for port in missing {
-            match Listener::open(port, self.state.subscribe()) {
+            let state = self.state.subscribe();
+            match Listener::open(everywhere(port), move |_| state.borrow().answer(port)) {
                 Ok(listener) => drop(self.listeners.insert(port, listener)),
                 Err(error) => drop(failed.insert(port, error.to_string())),
             }

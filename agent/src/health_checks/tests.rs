@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -18,6 +19,10 @@ fn state(checks: &[(u16, usize)], healthy: bool) -> State {
     };
     let checks: BTreeMap<_, _> = checks.iter().map(check).collect();
     State { checks: Arc::new(checks), healthy }
+}
+
+fn open(port: u16, state: watch::Receiver<State>) -> io::Result<Listener> {
+    Listener::open(everywhere(port), move |_| state.borrow().answer(port))
 }
 
 /// A port that nobody has.
@@ -40,7 +45,7 @@ async fn ask(address: IpAddr, port: u16) -> (String, String) {
 async fn a_node_with_ready_backends_says_how_many() {
     let port = free_port().await;
     let (sender, receiver) = watch::channel(state(&[(port, 2)], true));
-    let listener = Listener::open(port, receiver).unwrap();
+    let listener = open(port, receiver).unwrap();
     for address in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         for (ready, healthy, status) in
             [(2, true, "200 OK"), (0, true, "503 Service"), (2, false, "503 Service")]
@@ -75,8 +80,8 @@ async fn a_port_that_is_taken_is_an_error() {
     let taken = TcpListener::bind("[::]:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let (sender, receiver) = watch::channel(state(&[(port, 1)], true));
-    assert!(Listener::open(port, receiver).is_err());
+    assert!(open(port, receiver).is_err());
     drop(taken);
-    let _listener = Listener::open(port, sender.subscribe()).unwrap();
+    let _listener = open(port, sender.subscribe()).unwrap();
     assert!(ask(Ipv4Addr::LOCALHOST.into(), port).await.0.starts_with("HTTP/1.1 200"));
 }

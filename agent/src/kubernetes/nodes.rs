@@ -12,12 +12,14 @@ use crate::model::Node;
 pub struct NodeObject {
     pub(super) key: ObjectKey,
     pub(super) node: Node,
+    leaving: bool,
     pub(super) findings: Findings,
 }
 
 impl NodeObject {
     pub(super) fn new(key: ObjectKey, node: v1::Node) -> Self {
         let mut findings = Findings::default();
+        let leaving = is_leaving(&node);
         let status = node.status.unwrap_or_default();
         let mut addresses = Vec::new();
         for (index, given) in status.addresses.iter().flatten().enumerate() {
@@ -52,8 +54,20 @@ impl NodeObject {
             labels,
             weight,
         };
-        Self { key, node, findings }
+        Self { key, node, leaving, findings }
     }
+
+    /// It is being deleted, or the autoscaler is about to delete it: new traffic goes elsewhere
+    /// (KEP-3836).
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+}
+
+fn is_leaving(node: &v1::Node) -> bool {
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    node.metadata.deletion_timestamp.is_some()
+        || taints.into_iter().any(|taint| taint.key == TO_BE_DELETED)
 }
 
 /// All of `podCIDRs`; `podCIDR` where nothing else is given.
@@ -103,5 +117,7 @@ pub(super) fn decimal(text: &str) -> Option<u64> {
     whole.checked_add(format!("{part:0<3}").parse().ok()?)
 }
 
+/// `ToBeDeletedTaint` of the cluster autoscaler.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const REGION: &str = "topology.kubernetes.io/region";

@@ -23,7 +23,11 @@ use crate::{
     apiserver,
     compile::Compiler,
     config::{Config, ConfigError},
-    grpc, health_checks,
+    grpc,
+    health_checks::{
+        self,
+        proxy_health::{self, Progress},
+    },
     kubernetes::Options,
     loader::{Kernel, LoadError},
     manifests,
@@ -90,8 +94,12 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
     let options = Options { external_ip_ranges: config.services.external_ip_ranges };
     if let Some(path) = config.manifests {
         runtime.spawn(manifests::run(path, options, handle.clone()));
-    } else if let Some(client) = apiserver {
-        runtime.spawn(apiserver::run(client, node, options, handle.clone()));
+    } else if let (Some(client), Some(kubernetes)) = (apiserver, config.kubernetes) {
+        let (progress, followed) = watch::channel(Progress::default());
+        runtime.spawn(apiserver::run(client, node, options, handle.clone(), progress));
+        if let Some(address) = kubernetes.healthz {
+            runtime.spawn(proxy_health::run(address, handle.clone(), followed));
+        }
     }
     let served = runtime.block_on(serve(listener, handle, stop));
     // Links and next hops are followed until nobody can ask for more.

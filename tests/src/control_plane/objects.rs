@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -46,6 +46,23 @@ impl ControlPlane {
         let (api, name) = self.api(object)?;
         self.ask(async move { api.delete(&name, &DeleteParams::default()).await.map(drop) })
             .with_context(|| format!("deleting {}", object["metadata"]))
+    }
+
+    /// The object as the apiserver has it; of the one given only what it is called counts.
+    pub fn read(&self, object: &Value) -> Result<Value> {
+        let (api, name) = self.api(object)?;
+        let read = self.ask(async move { api.get(&name).await });
+        let read = read.with_context(|| format!("reading {}", object["metadata"]))?;
+        Ok(serde_json::to_value(read)?)
+    }
+
+    /// All objects of a kind in a namespace.
+    pub fn list(&self, version: &str, kind: &str, namespace: &str) -> Result<Vec<Value>> {
+        let metadata = json!({ "name": "-", "namespace": namespace });
+        let any = json!({ "apiVersion": version, "kind": kind, "metadata": metadata });
+        let (api, _) = self.api(&any)?;
+        let listed = self.ask(async move { api.list(&ListParams::default()).await })?;
+        Ok(listed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
     }
 
     fn patch(&self, object: &Value, status: bool) -> Result<()> {

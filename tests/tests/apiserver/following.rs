@@ -1,138 +1,19 @@
-//! A node that follows a real kube-apiserver, with exactly the rights of `deploy/kubernetes`.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::{
-    agent::Agent,
-    bed::{Bed, Dual, Host, cluster_vip},
-    control_plane::ControlPlane,
+    bed::{Bed, Host, cluster_vip},
     traffic::{HttpServer, http_get},
 };
-use zonegate::documents;
 
-const WEB: u16 = 8080;
-const RIGHTS: &str = include_str!("../../deploy/kubernetes/rbac.yaml");
-
-/// A control plane on the bed's node, with the node, its workloads as pods, and the agent's rights.
-fn control_plane(bed: &Bed) -> ControlPlane {
-    let plane = ControlPlane::start(bed.node()).unwrap();
-    for right in rights() {
-        plane.apply(&right).unwrap();
-    }
-    plane
-        .apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "bed" } }))
-        .unwrap();
-    plane.apply(&node(bed)).unwrap();
-    for workload in bed.workloads() {
-        plane.apply(&pod(bed, workload)).unwrap();
-    }
-    plane
-}
-
-fn rights() -> Vec<Value> {
-    documents::parse(RIGHTS).unwrap().into_iter().map(|it| it.value).collect()
-}
-
-/// An agent that asks as its service account.
-fn agent(bed: &Bed, plane: &ControlPlane) -> Agent {
-    let kubeconfig = plane.kubeconfig_of("kube-system", "zonegate").unwrap();
-    Agent::builder(bed)
-        .log_filter("info,zonegate=debug,kube_runtime=debug")
-        .argument("--kubernetes")
-        .argument("--kubeconfig")
-        .argument(kubeconfig.to_str().unwrap())
-        .start()
-        .unwrap()
-}
-
-fn node(bed: &Bed) -> Value {
-    let addresses = bed.node().addresses().each();
-    let addresses = addresses.map(|it| json!({ "type": "InternalIP", "address": it }));
-    json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": {
-            "name": bed.node().name(),
-            "labels": { "topology.kubernetes.io/zone": bed.node().zone() },
-        },
-        "status": { "addresses": addresses },
-    })
-}
-
-/// The pod that a workload of the bed is: running and ready.
-fn pod(bed: &Bed, workload: &Host) -> Value {
-    let addresses = workload.addresses().each();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "namespace": "bed",
-            "name": workload.name(),
-            "labels": { "app": workload.name() },
-        },
-        "spec": {
-            "nodeName": bed.node().name(),
-            "containers": [{ "name": "main", "image": "none" }],
-        },
-        "status": {
-            "phase": "Running",
-            "podIP": addresses[0],
-            "podIPs": addresses.map(|it| json!({ "ip": it })),
-            "conditions": [{ "type": "Ready", "status": "True" }],
-        },
-    })
-}
-
-/// Lets only pods of `peer` in to those of `subject`.
-fn policy(subject: &str, peer: &str) -> Value {
-    json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": { "namespace": "bed", "name": subject },
-        "spec": {
-            "podSelector": { "matchLabels": { "app": subject } },
-            "ingress": [{ "from": [{ "podSelector": { "matchLabels": { "app": peer } } }] }],
-        },
-    })
-}
-
-#[track_caller]
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let latest = Instant::now() + Duration::from_secs(40);
-    while !holds() {
-        assert!(Instant::now() < latest, "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn status(agent: &Agent) -> String {
-    agent.cli(&["status"]).unwrap().expect_success()
-}
-
-#[track_caller]
-fn wait_until_ready(agent: &Agent) {
-    eventually("ready", || status(agent).contains("ready      yes"));
-}
-
-fn has_workload(agent: &Agent, name: &str) -> bool {
-    let workloads = agent.cli(&["get", "workloads"]).unwrap().expect_success();
-    workloads.contains(&format!("bed/{name}"))
-}
-
-/// Over both families.
-fn reaches(from: &Host, to: &Host) -> bool {
-    to.sockets(WEB).into_iter().all(|address| http_get(from, address).is_ok())
-}
-
-fn reaches_nothing_of(from: &Host, to: &Host) -> bool {
-    to.sockets(WEB).into_iter().all(|address| http_get(from, address).is_err())
-}
+use super::cluster::{
+    VIP, WEB, agent, control_plane, definition, eventually, has_workload, node, pod, policy,
+    reaches, reaches_nothing_of, rights, service, status, wait_until_ready,
+};
 
 #[test]
 fn every_kind_is_followed_and_enforced_on_packets() {
@@ -167,7 +48,7 @@ fn every_kind_is_followed_and_enforced_on_packets() {
     eventually("the namespace is", || reaches(web, shop));
 
     // Not before its definition exists.
-    plane.apply(&definition()).unwrap();
+    plane.apply(&definition("ClusterNetworkPolicy", "v1alpha2")).unwrap();
     let deny = json!({
         "apiVersion": "policy.networking.k8s.io/v1alpha2",
         "kind": "ClusterNetworkPolicy",
@@ -198,53 +79,6 @@ fn every_kind_is_followed_and_enforced_on_packets() {
     eventually("the node is missed", || status(&agent).contains(lost));
     plane.apply(&node(&bed)).unwrap();
     eventually("the node is there", || !status(&agent).contains(lost));
-}
-
-/// As much of the definition of `ClusterNetworkPolicy` as an apiserver asks for.
-fn definition() -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "clusternetworkpolicies.policy.networking.k8s.io",
-            "annotations": { "api-approved.kubernetes.io":
-                "https://github.com/kubernetes-sigs/network-policy-api/pull/300" },
-        },
-        "spec": {
-            "group": "policy.networking.k8s.io",
-            "scope": "Cluster",
-            "names": {
-                "kind": "ClusterNetworkPolicy",
-                "listKind": "ClusterNetworkPolicyList",
-                "plural": "clusternetworkpolicies",
-                "singular": "clusternetworkpolicy",
-            },
-            "versions": [{
-                "name": "v1alpha2", "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": {
-                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                }},
-            }],
-        },
-    })
-}
-
-const VIP: u8 = 77;
-
-fn service() -> Value {
-    let Dual { v4, v6 } = cluster_vip(VIP);
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": { "namespace": "bed", "name": "shop" },
-        "spec": {
-            "clusterIP": v4,
-            "clusterIPs": [v4, v6],
-            "ipFamilyPolicy": "RequireDualStack",
-            "selector": { "sells": "things" },
-            "ports": [{ "port": 80, "targetPort": WEB }],
-        },
-    })
 }
 
 #[test]
