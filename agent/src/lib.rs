@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod handshakes;
 pub mod health_checks;
 pub mod image;
+pub mod kube_proxy;
 pub mod kubernetes;
 pub mod loader;
 pub mod manifests;

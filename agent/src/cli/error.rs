@@ -3,7 +3,9 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use super::manifest::ManifestError;
-use crate::{bench::BenchError, config::ConfigError, runtime::RuntimeError};
+use crate::{
+    bench::BenchError, config::ConfigError, kube_proxy::ProgramError, runtime::RuntimeError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,10 @@ pub enum CliError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Agent(#[from] RuntimeError),
+    #[error("nothing was removed: {0}")]
+    StillNeeded(String),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// Files of `check` that cannot be used.
     #[error("{0}")]
     Objects(String),

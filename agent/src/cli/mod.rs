@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod client;
 mod delete;
+mod doctor;
 mod error;
 mod flows;
 mod get;
@@ -79,6 +80,8 @@ enum Question {
     Get(get::GetArguments),
     /// Shows how the node is: readiness, attachments, tables, counters
     Status(status::StatusArguments),
+    /// Puts right what is around the agent: removes what a kube-proxy has left
+    Doctor(doctor::DoctorArguments),
     /// Shows live flows
     #[command(subcommand)]
     Flows(flows::FlowsCommand),
@@ -113,6 +116,7 @@ async fn ask(question: &Question, socket: &Path) -> Result<(), CliError> {
         Question::Delete(arguments) => delete::run(arguments, &connect().await?, &mut out).await?,
         Question::Get(arguments) => get::run(arguments, &connect().await?, &mut out).await?,
         Question::Status(arguments) => status::run(arguments, &connect().await?, &mut out).await?,
+        Question::Doctor(arguments) => doctor::run(arguments, &connect().await?, &mut out).await?,
         Question::Flows(command) => flows::run(command, &connect().await?, &mut out).await?,
     }
     Ok(out.flush()?)
