@@ -56,7 +56,7 @@ fn filled_rig(buckets: u32, options: &PathOptions) -> Result<Rig, BenchError> {
     let crowd = Crowd { services: options.services, endpoints: CROWD_ENDPOINTS };
     let config = KernelConfig {
         bpffs: pins(),
-        flow4_buckets: buckets,
+        flow4_buckets: Some(buckets),
         tables: crowd.tables(),
         ..KernelConfig::default()
     };

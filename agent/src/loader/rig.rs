@@ -7,6 +7,7 @@ use abi::{control::Control, next_hop::NextHop, port::Port};
 use super::{
     config::KernelConfig,
     error::LoadError,
+    flow_buckets::flow_buckets,
     kernel::Loaded,
     layout,
     programs::{ProgramSet, program_fd},
@@ -44,6 +45,7 @@ impl Rig {
     /// as the one of IPv4. `flows` is the longest list of flows that the prologue will be given.
     pub fn open(config: &KernelConfig, flows: u32) -> Result<Self, LoadError> {
         let config = &KernelConfig { flow6_buckets: config.flow4_buckets, ..config.clone() };
+        let [buckets, _] = flow_buckets(config);
         let directory = |source| LoadError::Directory { path: config.bpffs.clone(), source };
         fs::create_dir(&config.bpffs).map_err(directory)?;
         let _pins = Pins(config.bpffs.clone());
@@ -58,7 +60,7 @@ impl Rig {
             ports: KernelMaps::ports(&maps)?,
             counters: KernelMaps::counters(&maps)?,
             jiffies,
-            buckets: config.flow4_buckets,
+            buckets,
         })
     }
 
