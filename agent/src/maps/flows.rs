@@ -6,6 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::Range,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -77,18 +78,30 @@ impl Family {
     }
 }
 
+/// Buckets that are looked through at a time.
+const PART: usize = 16_384;
 /// Words of tags and bytes at the start of a bucket.
 const HEADS: usize = 2 * WAYS;
 
 impl FlowTables {
-    /// Adds to the accounts what services carried since the last time.
-    pub fn account(&self) {
-        self.accounts.pass(self);
+    /// In how many parts of bounded size [`Self::age`] goes through the tables.
+    pub fn parts(&self) -> u32 {
+        let parts = self.v4.len().max(self.v6.len()).div_ceil(PART);
+        u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
-    /// Frees what was idle for too long; says how many entries that were.
-    pub fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
-        self.v4.age(now, timeouts) + self.v6.age(now, timeouts)
+    /// In one part of the tables, adds to the accounts what services carried since the last time, and
+    /// frees what was idle for too long; says how many entries that were.
+    pub fn age(&self, part: u32, now: u32, timeouts: &Timeouts) -> usize {
+        let tables = [&self.v4, &self.v6].map(|table| (table, table.part(part, self.parts())));
+        self.accounts.pass(part, &tables);
+        let expired = |(table, buckets): &(&FlowTable, Range<usize>)| {
+            table
+                .entries_in(buckets.clone())
+                .filter(|(_, entry)| entry.expire(now, timeouts))
+                .count()
+        };
+        tables.iter().map(expired).sum()
     }
 
     pub fn list(&self, limit: usize, now: u32, jiffies: &Jiffies) -> Vec<Flow> {
@@ -106,24 +119,40 @@ impl FlowTables {
 }
 
 impl FlowTable {
+    /// Buckets.
+    fn len(&self) -> usize {
+        self.buckets.words().len() / self.family.bucket_words()
+    }
+
+    /// The buckets of one of so many parts.
+    fn part(&self, part: u32, parts: u32) -> Range<usize> {
+        let start = |part| self.len() * part as usize / parts as usize;
+        start(part)..start(part + 1)
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries_in(0..self.len()).map(|(_, entry)| entry)
+    }
+
+    /// The entries of some buckets, by index.
+    fn entries_in(&self, buckets: Range<usize>) -> impl Iterator<Item = (usize, Entry<'_>)> {
         let family = self.family;
-        self.buckets.words().chunks_exact(family.bucket_words()).flat_map(move |bucket| {
+        let length = family.bucket_words();
+        let words = self.buckets.words();
+        let words = words.get(buckets.start * length..buckets.end * length).unwrap_or_default();
+        let entries = words.chunks_exact(length).flat_map(move |bucket| {
             let (heads, entries) = bucket.split_at(HEADS);
             let (heads, _) = heads.as_chunks();
             let entries = heads.iter().zip(entries.chunks_exact(family.words()));
             entries.map(move |(head, words)| Entry { head, words, family })
-        })
+        });
+        (buckets.start * WAYS..).zip(entries)
     }
 
     /// The word of each entry's tag.
     pub fn tags(&self) -> impl Iterator<Item = usize> {
         let buckets = (0..self.buckets.words().len()).step_by(self.family.bucket_words());
         buckets.flat_map(move |bucket| (0..WAYS).map(move |way| bucket + 2 * way))
-    }
-
-    fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
-        self.entries().filter(|entry| entry.expire(now, timeouts)).count()
     }
 
     fn live(&self, now: u32, duration: impl Fn(u32) -> Duration) -> impl Iterator<Item = Flow> {
@@ -136,9 +165,9 @@ impl FlowTable {
         })
     }
 
-    /// Live entries of services, by index and tag.
-    pub(super) fn of_services(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.entries().enumerate().filter_map(|(index, entry)| {
+    /// Live entries of services in some buckets, by index and tag.
+    pub(super) fn of_services(&self, buckets: &Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+        self.entries_in(buckets.clone()).filter_map(|(index, entry)| {
             let tag = entry.tag();
             let is_counted = is_live(tag)
                 && entry.protocol() != protocol::FRAGMENT
@@ -149,13 +178,9 @@ impl FlowTable {
 
     /// What an entry says, while it has this tag; it is not asked how long it was idle.
     pub(super) fn flow_at(&self, index: usize, tag: u64) -> Option<Flow> {
-        let (words, family) = (self.family.words(), self.family);
-        let bucket = self.buckets.words().chunks_exact(family.bucket_words()).nth(index / WAYS)?;
-        let (heads, entries) = bucket.split_at(HEADS);
-        let (heads, _) = heads.as_chunks();
-        let way = index % WAYS;
-        let (head, words) = (heads.get(way)?, entries.chunks_exact(words).nth(way)?);
-        Entry { head, words, family }.read(tag, 0, |_| Duration::ZERO)
+        let bucket = index / WAYS;
+        let (_, entry) = self.entries_in(bucket..bucket + 1).nth(index % WAYS)?;
+        entry.read(tag, 0, |_| Duration::ZERO)
     }
 }
 

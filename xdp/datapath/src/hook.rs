@@ -261,7 +261,7 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     if here && let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
         return Verdict::Drop(reason);
     }
-    note_end(&found, looks, parsed);
+    note_end(found, looks, parsed);
     // Once on its way through the node: what its own processes send is not counted.
     if hook.is_inbound() {
         account(found, parsed.length);

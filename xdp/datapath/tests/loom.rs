@@ -79,7 +79,7 @@ fn insert(homes: &Homes, tuple: &Tuple<V4>, flow: &Flow<V4>) -> bool {
     let [first, second] = homes;
     let key = Key::of(tuple);
     bucket::insert::<V4, AtomicU64, false>([first, second], hash(tuple), &key, flow, &control)
-        .is_some()
+        .is_ok()
 }
 
 fn find<'b>([first, second]: &'b Homes, tuple: &Tuple<V4>) -> Option<Hit<'b, V4, AtomicU64>> {

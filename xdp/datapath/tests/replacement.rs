@@ -154,7 +154,7 @@ proptest! {
             let inserted = bucket::insert::<V4, AtomicU64, false>(
                 [first, second], hash(newcomer), &key, &flow, &control,
             );
-            let went_to = inserted.map(|Inserted { place, is_new }| {
+            let went_to = inserted.ok().map(|Inserted { place, is_new }| {
                 assert!(is_new, "nobody else has its key");
                 place / WAYS
             });

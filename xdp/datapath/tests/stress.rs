@@ -84,7 +84,7 @@ fn hash(number: u32) -> u64 {
     0x1234_5678_0000_0000 + (u64::from(number % KEYS) << 16)
 }
 
-fn find<'b, A: Address>([first, second]: &'b Homes<A>, number: u32) -> Option<Hit<'b, A, Slow>> {
+fn find<A: Address>([first, second]: &Homes<A>, number: u32) -> Option<Hit<'_, A, Slow>> {
     bucket::find::<A, Slow>(first, || Some(second), hash(number), &key(number))
 }
 
@@ -136,7 +136,8 @@ fn processor<A: Address>(pairs: &[Homes<A>], numbers: &Numbers, now: u32, seed: 
                 let state = if random.random() { seen::CONFIRMED } else { 0 };
                 let flow = flow::<A>(number, now, state);
                 let both = homes.each_ref();
-                bucket::insert::<A, Slow, false>(both, hash(number), &key, &flow, &control);
+                let _refused =
+                    bucket::insert::<A, Slow, false>(both, hash(number), &key, &flow, &control);
                 if let Some(hit) = find::<A>(homes, number) {
                     check(&hit, &key);
                 }

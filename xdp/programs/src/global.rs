@@ -32,6 +32,7 @@ fn insert<A: Address>(hash: u64) -> u64 {
         Ok(Inserted { place, is_new: false }) => place as u64,
         Ok(Inserted { place, is_new: true }) => place as u64 | NEW,
         Err(DropReason::FlowTableFull) => FULL,
+        Err(DropReason::FlowRace) => RACE,
         Err(_) => MISSING,
     }
 }
@@ -39,13 +40,15 @@ fn insert<A: Address>(hash: u64) -> u64 {
 /// The place is below that.
 const NEW: u64 = 8;
 const FULL: u64 = 16;
-const MISSING: u64 = 17;
+const RACE: u64 = 17;
+const MISSING: u64 = 18;
 
 /// What a call's result says.
 #[inline(always)]
 pub fn unpack(result: u64) -> Result<Inserted, DropReason> {
     match result {
         FULL => Err(DropReason::FlowTableFull),
+        RACE => Err(DropReason::FlowRace),
         MISSING => Err(DropReason::MissingMap),
         _ => Ok(Inserted { place: (result & 7) as usize, is_new: result & NEW != 0 }),
     }

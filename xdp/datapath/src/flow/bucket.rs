@@ -14,6 +14,7 @@ use core::marker::PhantomData;
 use abi::{
     control::{Control, Timeouts},
     flow::{WAYS, seen, tag},
+    reason::DropReason,
 };
 
 use super::entry::{Flow, Looks};
@@ -133,12 +134,11 @@ pub fn find<'b, A: Address, W: Word + 'static>(
     hash: u64,
     key: &Key,
 ) -> Option<Hit<'b, A, W>> {
-    let (bucket, way) = match way_of::<A, W>(first, hash) {
-        Some(way) => (first, way),
-        None => {
-            let second = second()?;
-            (second, way_of::<A, W>(second, hash)?)
-        }
+    let (bucket, way) = if let Some(way) = way_of::<A, W>(first, hash) {
+        (first, way)
+    } else {
+        let second = second()?;
+        (second, way_of::<A, W>(second, hash)?)
     };
     Hit::at(bucket, W::blur(way, hash), hash).filter(|hit| hit.holds(key))
 }
@@ -150,7 +150,10 @@ fn way_of<A: Address, W: Word + 'static>(bucket: &Cells<A, W>, hash: u64) -> Opt
 
 /// Inserts an entry into one of its key's buckets, in the place of a free, expired, unconfirmed or,
 /// last, the oldest one. What is not confirmed itself takes no place from a confirmed one that is
-/// fresh: then there is no room, and `None`. `MISSED`: the key was looked for just now, and not found.
+/// fresh: then there is no room. `MISSED`: the key was looked for just now, and not found.
+///
+/// # Errors
+/// [`DropReason::FlowTableFull`]; [`DropReason::FlowRace`] where another processor took the place first.
 #[inline(always)]
 pub fn insert<A: Address, W: Word + 'static, const MISSED: bool>(
     homes: [&Cells<A, W>; 2],
@@ -158,24 +161,25 @@ pub fn insert<A: Address, W: Word + 'static, const MISSED: bool>(
     key: &Key,
     flow: &Flow<A>,
     control: &Control,
-) -> Option<Inserted> {
+) -> Result<Inserted, DropReason> {
     let [first, second] = homes;
     for (home, bucket) in [(0, first), (WAYS, second)] {
         if !MISSED && let Some(way) = way_of::<A, W>(bucket, hash) {
             let place = W::blur(home + way, hash);
             if Hit::<A, W>::at(bucket, place, hash).is_some_and(|hit| hit.holds(key)) {
-                return Some(Inserted { place, is_new: false });
+                return Ok(Inserted { place, is_new: false });
             }
         }
     }
-    let Seat { place, tag: observed, .. } = seat::<A, W>(homes, flow.looks, control)?;
+    let seat = seat::<A, W>(homes, flow.looks, control).ok_or(DropReason::FlowTableFull)?;
+    let Seat { place, tag: observed, .. } = seat;
     let bucket = if place & WAYS == 0 { first } else { second };
-    let (head, entry) = seated::<A, W>(bucket, place)?;
+    let (head, entry) = seated::<A, W>(bucket, place).ok_or(DropReason::FlowRace)?;
     let generation = observed.wrapping_add(1 << tag::GENERATION_SHIFT) & tag::GENERATION;
     let claimed = (hash & tag::HASH) | generation | tag::CLAIMED;
     let live = (hash & tag::HASH) | generation | tag::LIVE;
     if !head.tag.compare_exchange(observed, claimed) {
-        return None;
+        return Err(DropReason::FlowRace);
     }
     for (word, value) in key.pair.into_iter().take(A::PAIR).enumerate() {
         cell::<A, W>(entry, word).store(value);
@@ -185,7 +189,7 @@ pub fn insert<A: Address, W: Word + 'static, const MISSED: bool>(
     head.bytes.store(0);
     head.tag.compare_exchange(claimed, live);
     let mine = Hit::<A, W> { head, entry, tag: live, family: PhantomData };
-    Some(settle(homes, hash, key, place, &mine))
+    Ok(settle(homes, hash, key, place, &mine))
 }
 
 /// Keeps one of the entries with this key: the one in the lowest place.
@@ -251,8 +255,9 @@ fn seat<A: Address, W: Word + 'static>(
         let free = !taken & (taken + 1);
         let place = W::blur(home | ((free >> 1) - (free >> 3)) as usize, taken);
         let (head, _) = seated::<A, W>(bucket, place)?;
-        let tag = head.tag.load();
-        return (tag & tag::STATE == tag::FREE).then_some(Seat { place, tag, rank: u64::MAX });
+        // Whoever claims it now has another generation.
+        let tag = head.tag.load() & tag::GENERATION | tag::FREE;
+        return Some(Seat { place, tag, rank: u64::MAX });
     }
     let mut best = Seat { place: 0, tag: 0, rank: 0 };
     victim::<A, W>(first, 0, newcomer, control, &mut best);

@@ -62,9 +62,7 @@ pub fn open<A: Address, T: Tables>(
     work.entry = work.flow;
     let own = hash::<A>(&work.key, secret);
     let Err(reason) = insert(context, work, own) else { return Ok(()) };
-    if let Some(reply) = at::<A, T>(context, mirrored, reply) {
-        reply.retire();
-    }
+    take_back::<A, T>(context, mirrored, reply);
     Err(reason)
 }
 
@@ -85,11 +83,19 @@ pub fn open_in_place<'t, A: Address, T: Tables>(
     match put::<A, T, true>(tables, control, own, &work.key, &work.flow) {
         Ok(inserted) => at(context, own, inserted).ok_or(DropReason::FlowRace),
         Err(reason) => {
-            if let Some(reply) = at::<A, T>(context, mirrored, reply) {
-                reply.retire();
-            }
+            take_back::<A, T>(context, mirrored, reply);
             Err(reason)
         }
+    }
+}
+
+/// Frees an entry, unless it was there before.
+#[inline(always)]
+fn take_back<A: Address, T: Tables>(context: &Context<'_, T>, hash: u64, inserted: Inserted) {
+    if inserted.is_new
+        && let Some(hit) = at::<A, T>(context, hash, inserted)
+    {
+        hit.retire();
     }
 }
 
@@ -160,7 +166,6 @@ pub fn put<A: Address, T: Tables, const MISSED: bool>(
         return Err(DropReason::MissingMap);
     };
     bucket::insert::<A, T::Word, MISSED>([first, second], hash, key, entry, control)
-        .ok_or(DropReason::FlowTableFull)
 }
 
 /// Inserts `work.entry` under a tuple of its own, without a partner, in place of what was there.
