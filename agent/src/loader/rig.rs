@@ -2,7 +2,11 @@
 
 use std::{fs, path::PathBuf, sync::Arc, time::Instant};
 
-use abi::{control::Control, next_hop::NextHop, port::Port};
+use abi::{
+    control::Control,
+    next_hop::{Neighbours, NextHop},
+    port::Port,
+};
 
 use super::{
     config::KernelConfig,
@@ -33,6 +37,7 @@ pub struct Rig {
     tables: Tables<KernelMaps>,
     flows: FlowTables,
     next_hops: NextHops,
+    neighbours: NextHops,
     ports: Ports,
     counters: Counters,
     jiffies: Jiffies,
@@ -57,6 +62,7 @@ impl Rig {
             tables,
             flows: KernelMaps::flows(&maps)?,
             next_hops: KernelMaps::next_hops(&maps)?,
+            neighbours: KernelMaps::neighbours(&maps)?,
             ports: KernelMaps::ports(&maps)?,
             counters: KernelMaps::counters(&maps)?,
             jiffies,
@@ -70,6 +76,12 @@ impl Rig {
 
     pub fn set_next_hop(&self, id: u32, hop: &NextHop) {
         self.next_hops.write(id, hop);
+    }
+
+    /// Makes a neighbour known, which routes may lead to.
+    pub fn set_neighbour(&self, hop: &NextHop) {
+        let bucket = Neighbours::bucket(hop.destination, hop.interface);
+        self.neighbours.write(bucket * Neighbours::WAYS, hop);
     }
 
     /// Says where a local endpoint is plugged in.

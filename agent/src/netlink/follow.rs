@@ -62,6 +62,8 @@ async fn follow(
     }
     let mut sockets = parts.stale_sockets();
     let (mut part, all) = (0, parts.flows.parts());
+    // What flows carry counts from now on.
+    (0..all).for_each(|part| parts.age(part));
     let mut ageing = time::interval((AGEING / all).max(AGEING_PART));
     ageing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut logs = time::interval(LOG_INTERVAL);
