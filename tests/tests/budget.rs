@@ -34,7 +34,13 @@ struct Memory {
 fn programs_and_tables_stay_within_their_budgets() {
     let budgets: Budgets = toml::from_str(&fs::read_to_string(FILE).unwrap()).unwrap();
     let pins = Pins::new();
-    let config = KernelConfig { bpffs: pins.path().to_owned(), ..KernelConfig::default() };
+    let config = KernelConfig {
+        bpffs: pins.path().to_owned(),
+        // As on a node with 24 GB.
+        flow4_buckets: Some(131_072),
+        flow6_buckets: Some(65_536),
+        ..KernelConfig::default()
+    };
     let loaded = Loaded::load(&config).unwrap();
 
     let programs = verified_instructions(&loaded);

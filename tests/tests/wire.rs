@@ -49,6 +49,18 @@ fn check(row: &Value) {
 }
 
 #[test]
+fn every_processor_delivers_all_packets() {
+    let rows = rows("scale --flows 8");
+    let routers: Vec<_> = rows.iter().map(|row| row["router"].as_str().unwrap()).collect();
+    assert_eq!(routers, ["zonegate", "redirect", "drop"]);
+    for row in rows {
+        assert_eq!((&row["loss"], &row["flows"]), (&0.0.into(), &8.into()), "{row}");
+        let [one, all] = ["one", "all"].map(|it| row[it]["median"].as_f64().unwrap());
+        assert!(one > 0.0 && all > 0.0 && row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+    }
+}
+
+#[test]
 fn all_routers_deliver_all_packets() {
     // As a benchmark that was killed leaves it.
     let orphan = "zg-bench-99999999-kernel-c-node";
@@ -60,7 +72,8 @@ fn all_routers_deliver_all_packets() {
     assert_eq!(kinds[1], [&Value::from("zonegate"), &1.into(), &1500.into()]);
     wire.iter().for_each(check);
 
-    let compare = rows("compare --routers zonegate,redirect,tx,kernel,nftables-10,iptables-10");
+    let compare =
+        rows("compare --routers zonegate,redirect,tx,drop,kernel,nftables-10,iptables-10");
     let kinds: Vec<_> = compare
         .iter()
         .map(|row| [row["scenario"].as_str().unwrap(), row["router"].as_str().unwrap()].join(" "))
@@ -80,6 +93,8 @@ fn all_routers_deliver_all_packets() {
         "new zonegate",
         "new nftables-10",
         "new iptables-10",
+        "denied zonegate",
+        "denied drop",
     ];
     assert_eq!(kinds, expected);
     compare.iter().for_each(check);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use abi::bench::PORT_BITS;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
     BenchError,
-    frame::flow_of,
+    frame::Clients,
     runner::{self, Amount},
     scenario::Group,
 };
@@ -22,8 +23,8 @@ pub fn open(rig: &mut Rig, group: &Group, wanted: u32) -> Result<Vec<u32>, Bench
     let name = "opening";
     rig.prologue.set_up(&group.first.packet.setup(0, 0));
     runner::run(rig, &group.first, Amount { flows: wanted, packets: opened })?;
-    let is_ipv6 = group.first.packet.server.is_ipv6();
-    let mut kept: Vec<u32> = whole(&rig.live_flows()?, is_ipv6).into_iter().collect();
+    let clients = &group.first.packet.clients;
+    let mut kept: Vec<u32> = whole(&rig.live_flows()?, clients).into_iter().collect();
     tracing::debug!(name, opened, kept = kept.len());
     kept.shuffle(&mut StdRng::seed_from_u64(1));
     if kept.len() < wanted as usize {
@@ -38,13 +39,24 @@ pub fn open(rig: &mut Rig, group: &Group, wanted: u32) -> Result<Vec<u32>, Bench
     Ok(kept)
 }
 
+/// Numbers of `wanted` flows whose clients are at so many addresses, in no order, the same in every
+/// run.
+pub fn scattered(wanted: u32, addresses: u32) -> Vec<u32> {
+    let addresses = addresses.clamp(1, 1 << (u32::BITS - PORT_BITS));
+    let number = |flow: u32| ((flow % addresses) << PORT_BITS) | (flow / addresses);
+    let mut numbers: Vec<u32> = (0..wanted).map(number).collect();
+    numbers.shuffle(&mut StdRng::seed_from_u64(1));
+    numbers
+}
+
 /// The numbers of the flows whose entries are both there.
-fn whole(entries: &[Flow], is_ipv6: bool) -> BTreeSet<u32> {
+fn whole(entries: &[Flow], clients: &Clients) -> BTreeSet<u32> {
+    let is_ipv6 = clients.first.is_ipv6();
     let family = entries.iter().filter(|flow| flow.source.is_ipv6() == is_ipv6);
     let (replies, forward): (Vec<_>, Vec<_>) = family.partition(|flow| flow.reply);
     let answered: BTreeSet<u32> =
-        replies.iter().map(|flow| flow_of(flow.translated_destination)).collect();
-    let forward = forward.iter().map(|flow| flow_of(flow.source));
+        replies.iter().map(|flow| clients.flow_of(flow.translated_destination)).collect();
+    let forward = forward.iter().map(|flow| clients.flow_of(flow.source));
     forward.filter(|flow| answered.contains(flow)).collect()
 }
 
@@ -53,6 +65,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::bench::world::{OUTSIDERS4, OUTSIDERS6};
+
+    #[test]
+    fn scattered_flows_are_of_all_addresses() {
+        let numbers = scattered(10, 4);
+        let mut ports = [0; 4];
+        for number in &numbers {
+            ports[(number >> PORT_BITS) as usize] += 1;
+        }
+        assert_eq!(ports, [3, 3, 2, 2]);
+        assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), 10);
+        assert!(!numbers.is_sorted());
+    }
 
     #[test]
     fn flows_with_half_their_entries_are_not_whole() {
@@ -80,7 +105,7 @@ mod tests {
             entry("10.128.0.2:8080", "198.18.0.0:32770", true),
             entry("[2001:db8::]:32768", "[fd00::]:80", false),
         ];
-        assert_eq!(whole(&entries, false), BTreeSet::from([0]));
-        assert_eq!(whole(&entries, true), BTreeSet::new());
+        assert_eq!(whole(&entries, &OUTSIDERS4), BTreeSet::from([0]));
+        assert_eq!(whole(&entries, &OUTSIDERS6), BTreeSet::new());
     }
 }

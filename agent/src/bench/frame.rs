@@ -4,16 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use abi::bench::{FIRST_PORT, FRAME, FRAME_WORDS, PORT_BITS, Setup, shape, word_offset};
 
-use super::world::{CLIENT4, CLIENT6};
-
 /// TCP segments between a client and a server, of any of many flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     pub direction: Direction,
+    pub clients: Clients,
     /// The first server, and the port of all.
     pub server: SocketAddr,
     /// Of TCP.
     pub flags: u8,
+}
+
+/// Addresses that packets come from; a flow's number chooses among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clients {
+    pub first: IpAddr,
+    /// They lie two to the power of this apart.
+    pub spread: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,21 +53,17 @@ impl Packet {
                 (SocketAddr::V6(_), Direction::ToServer) => shape::V6_TO_SERVER,
                 (SocketAddr::V6(_), Direction::ToClient) => shape::V6_TO_CLIENT,
             },
-            client: low_half(self.client()),
+            client: low_half(self.clients.first),
             server: low_half(self.server.ip()),
+            spread: self.clients.spread,
             ..Setup::default()
         }
-    }
-
-    /// The first client.
-    fn client(&self) -> IpAddr {
-        if self.server.is_ipv4() { CLIENT4 } else { CLIENT6 }
     }
 
     /// The frame of the first flow. Checksums are zero: nothing here verifies them, and updating
     /// them costs the same.
     fn frame(&self) -> [u8; FRAME] {
-        let client = SocketAddr::new(self.client(), FIRST_PORT);
+        let client = SocketAddr::new(self.clients.first, FIRST_PORT);
         let (source, destination) = match self.direction {
             Direction::ToServer => (client, self.server),
             Direction::ToClient => (self.server, client),
@@ -92,11 +95,12 @@ impl Packet {
     }
 }
 
-/// The number of the flow that has this client.
-pub fn flow_of(client: SocketAddr) -> u32 {
-    let first = if client.is_ipv4() { CLIENT4 } else { CLIENT6 };
-    let address = low_half(client.ip()).wrapping_sub(low_half(first));
-    address << PORT_BITS | u32::from(client.port()) & ((1 << PORT_BITS) - 1)
+impl Clients {
+    /// The number of the flow that has this client.
+    pub fn flow_of(&self, client: SocketAddr) -> u32 {
+        let address = low_half(client.ip()).wrapping_sub(low_half(self.first)) >> self.spread;
+        address << PORT_BITS | u32::from(client.port()) & ((1 << PORT_BITS) - 1)
+    }
 }
 
 /// The last 32 bits of an address.
@@ -121,7 +125,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        bench::world::{SERVICE4, SERVICE6, WORKLOAD4, WORKLOAD6},
+        bench::world::{
+            FAR_CLIENTS, OUTSIDERS4, OUTSIDERS6, SERVICE4, SERVICE6, WORKLOAD4, WORKLOAD6,
+        },
         simulate::Frame,
     };
 
@@ -133,11 +139,11 @@ mod tests {
     #[test]
     fn frames_are_what_the_datapath_takes_them_for() {
         for direction in [Direction::ToServer, Direction::ToClient] {
-            let packet = |server| Packet { direction, server, flags: SYN };
-            let four = parsed::<V4>(packet(SERVICE4));
+            let packet = |clients, server| Packet { direction, clients, server, flags: SYN };
+            let four = parsed::<V4>(packet(OUTSIDERS4, SERVICE4));
             assert_eq!((four.kind, four.tcp_flags, four.ttl), (parse::Kind::Flow, SYN, 64));
             assert_eq!((four.network, four.transport), (14, 34));
-            let six = parsed::<V6>(packet(SERVICE6));
+            let six = parsed::<V6>(packet(OUTSIDERS6, SERVICE6));
             assert_eq!((six.kind, six.tcp_flags, six.ttl), (parse::Kind::Flow, SYN, 64));
             assert_eq!((six.network, six.transport), (14, 54));
             let port = match direction {
@@ -150,8 +156,9 @@ mod tests {
 
     #[test]
     fn the_words_are_the_frame() {
-        for server in [WORKLOAD4, WORKLOAD6] {
-            let packet = Packet { direction: Direction::ToClient, server, flags: ACK };
+        for (clients, server) in [(OUTSIDERS4, WORKLOAD4), (OUTSIDERS6, WORKLOAD6)] {
+            let direction = Direction::ToClient;
+            let packet = Packet { direction, clients, server, flags: ACK };
             let mut frame = [0; FRAME];
             for (index, word) in packet.setup(1, 0).frame.into_iter().enumerate() {
                 frame[word_offset(index)..][..8].copy_from_slice(&word.to_ne_bytes());
@@ -162,14 +169,15 @@ mod tests {
 
     #[test]
     fn flows_are_known_by_their_clients() {
-        for (client, flow) in [
-            ("198.18.0.0:32768", 0),
-            ("198.18.0.0:32769", 1),
-            ("198.18.0.1:32768", 1 << 14),
-            ("198.19.255.255:49151", (1 << 31) - 1),
-            ("[2001:db8::2]:32771", (2 << 14) + 3),
+        for (clients, client, flow) in [
+            (OUTSIDERS4, "198.18.0.0:32768", 0),
+            (OUTSIDERS4, "198.18.0.0:32769", 1),
+            (OUTSIDERS4, "198.18.0.1:32768", 1 << 14),
+            (OUTSIDERS4, "198.19.255.255:49151", (1 << 31) - 1),
+            (OUTSIDERS6, "[2001:db8::2]:32771", (2 << 14) + 3),
+            (FAR_CLIENTS, "20.0.6.0:32769", (3 << 14) + 1),
         ] {
-            assert_eq!(flow_of(client.parse().unwrap()), flow, "{client}");
+            assert_eq!(clients.flow_of(client.parse().unwrap()), flow, "{client}");
         }
     }
 }

@@ -1,10 +1,15 @@
 //! What is measured, and what the datapath's counters must say of it.
 
+use std::net::SocketAddr;
+
 use abi::reason::{DropReason, PassReason};
 
 use super::{
-    frame::{ACK, Direction, Packet, SYN},
-    world::{CLOSED4, REMOTE_SERVICE4, SERVICE4, SERVICE6, STRANGER4, WORKLOAD4, WORKLOAD6},
+    frame::{ACK, Clients, Direction, Packet, SYN},
+    world::{
+        CLOSED4, CLUSTER_SERVICE4, FAR_CLIENTS, OUTSIDERS4, OUTSIDERS6, PODS4, REMOTE_SERVICE4,
+        REMOTE4, SERVICE4, SERVICE6, STRANGER4, WORKLOAD4, WORKLOAD6,
+    },
 };
 use crate::loader::HookType;
 
@@ -61,73 +66,122 @@ pub struct Group {
     pub first: Scenario,
     /// Answers them, unless answers go to ports that the node has drawn.
     pub answer: Option<Scenario>,
+    /// There cannot be more flows.
+    pub most: u32,
     pub scenarios: &'static [Scenario],
 }
 
-/// From outsiders to local workloads behind services, with policy in force; by IPv6; and to
-/// backends elsewhere, which see the node, with the next hop known.
+/// From outsiders to local workloads behind services, with policy in force; by IPv6; to backends
+/// elsewhere, which see the node; and from pods to such backends, which see the pod. Next hops are
+/// known.
 pub const GROUPS: &[Group] = &[
     Group {
-        first: opening(SERVICE4),
-        answer: Some(established("answer", Hook::WorkloadIngress, to_client(WORKLOAD4), false)),
+        first: opening(OUTSIDERS4, SERVICE4),
+        answer: Some(established(
+            "answer",
+            Hook::WorkloadIngress,
+            to_client(OUTSIDERS4, WORKLOAD4),
+            false,
+        )),
+        most: u32::MAX,
         scenarios: &[
             Scenario {
                 name: "not-ours",
                 hook: Hook::UplinkIngress,
-                packet: to_server(STRANGER4, ACK),
+                packet: to_server(OUTSIDERS4, STRANGER4, ACK),
                 counter: PassReason::NotOurs.name(),
                 sent: false,
             },
-            Scenario {
-                name: "denied",
-                hook: Hook::UplinkIngress,
-                packet: to_server(CLOSED4, SYN),
-                counter: DropReason::PolicyIngress.name(),
-                sent: false,
-            },
-            established("established", Hook::UplinkIngress, to_server(SERVICE4, ACK), false),
-            established("reply", Hook::UplinkEgress, to_client(WORKLOAD4), false),
-            established("reply-judged", Hook::WorkloadIngress, to_client(WORKLOAD4), false),
+            DENIED,
+            established(
+                "established",
+                Hook::UplinkIngress,
+                to_server(OUTSIDERS4, SERVICE4, ACK),
+                false,
+            ),
+            established("reply", Hook::UplinkEgress, to_client(OUTSIDERS4, WORKLOAD4), false),
+            established(
+                "reply-judged",
+                Hook::WorkloadIngress,
+                to_client(OUTSIDERS4, WORKLOAD4),
+                false,
+            ),
         ],
     },
     Group {
-        first: opening(SERVICE6),
-        answer: Some(established("answer", Hook::WorkloadIngress, to_client(WORKLOAD6), false)),
+        first: opening(OUTSIDERS6, SERVICE6),
+        answer: Some(established(
+            "answer",
+            Hook::WorkloadIngress,
+            to_client(OUTSIDERS6, WORKLOAD6),
+            false,
+        )),
+        most: u32::MAX,
         scenarios: &[established(
             "established-v6",
             Hook::UplinkIngress,
-            to_server(SERVICE6, ACK),
+            to_server(OUTSIDERS6, SERVICE6, ACK),
             false,
         )],
     },
     Group {
-        first: Scenario { sent: true, ..opening(REMOTE_SERVICE4) },
+        first: Scenario { sent: true, ..opening(OUTSIDERS4, REMOTE_SERVICE4) },
         answer: None,
+        most: MOST_MASQUERADED,
         scenarios: &[established(
             "masqueraded",
             Hook::UplinkIngress,
-            to_server(REMOTE_SERVICE4, ACK),
+            to_server(OUTSIDERS4, REMOTE_SERVICE4, ACK),
             true,
         )],
     },
+    Group {
+        first: Scenario { sent: true, ..opening(PODS4, CLUSTER_SERVICE4) },
+        answer: Some(REPLY_XDP),
+        most: u32::MAX,
+        scenarios: &[
+            established(
+                "relayed",
+                Hook::UplinkIngress,
+                to_server(PODS4, CLUSTER_SERVICE4, ACK),
+                true,
+            ),
+            REPLY_XDP,
+        ],
+    },
 ];
 
+const REPLY_XDP: Scenario =
+    established("reply-xdp", Hook::UplinkIngress, to_client(PODS4, REMOTE4), true);
+/// A node has some thousands of ports for each backend.
+const MOST_MASQUERADED: u32 = 1 << 16;
+
+const DENIED: Scenario = Scenario {
+    name: "denied",
+    hook: Hook::UplinkIngress,
+    packet: to_server(OUTSIDERS4, CLOSED4, SYN),
+    counter: DropReason::PolicyIngress.name(),
+    sent: false,
+};
+/// From prefixes of policies all over the tables.
+pub const DENIED_FAR: Scenario =
+    Scenario { name: "denied-far", packet: to_server(FAR_CLIENTS, CLOSED4, SYN), ..DENIED };
 /// Every packet opens a flow in a table that is full, and replaces two entries.
-pub const NEW: Scenario = opening(SERVICE4);
+pub const NEW: Scenario = opening(OUTSIDERS4, SERVICE4);
 /// Every packet opens a flow in a table that was empty before the round.
 pub const NEW_FRESH: Scenario = Scenario { name: "new-fresh", ..NEW };
 
 /// The names in the order in which they are reported.
 pub fn order() -> impl Iterator<Item = &'static str> {
     let grouped = GROUPS.iter().flat_map(|group| group.scenarios).map(|scenario| scenario.name);
-    grouped.chain([NEW.name, NEW_FRESH.name])
+    grouped.chain([NEW.name, NEW_FRESH.name, DENIED_FAR.name])
 }
 
-const fn opening(server: std::net::SocketAddr) -> Scenario {
+const fn opening(clients: Clients, server: SocketAddr) -> Scenario {
     Scenario {
         name: "new",
         hook: Hook::UplinkIngress,
-        packet: to_server(server, SYN),
+        packet: to_server(clients, server, SYN),
         counter: PassReason::NewFlow.name(),
         sent: false,
     }
@@ -137,12 +191,12 @@ const fn established(name: &'static str, hook: Hook, packet: Packet, sent: bool)
     Scenario { name, hook, packet, counter: PassReason::Established.name(), sent }
 }
 
-const fn to_server(server: std::net::SocketAddr, flags: u8) -> Packet {
-    Packet { direction: Direction::ToServer, server, flags }
+const fn to_server(clients: Clients, server: SocketAddr, flags: u8) -> Packet {
+    Packet { direction: Direction::ToServer, clients, server, flags }
 }
 
-const fn to_client(server: std::net::SocketAddr) -> Packet {
-    Packet { direction: Direction::ToClient, server, flags: ACK }
+const fn to_client(clients: Clients, server: SocketAddr) -> Packet {
+    Packet { direction: Direction::ToClient, clients, server, flags: ACK }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
 
 use abi::bench::SERVERS;
 
+use super::{bystanders::Bystanders, frame::Clients};
 use crate::model::{
     Action, AddressSet, Backend, BackendSet, Frontend, FrontendKind, Node, Policy, PortMatch,
     PortRange, PortRangeError, Prefix, Protocol, Resource, Rule, Service, Tier, TrafficPolicy,
@@ -16,9 +17,17 @@ use crate::model::{
 
 pub const NODE: &str = "bench";
 
-/// The first client; 198.18.0.0/15 is for benchmarks (RFC 2544).
-pub const CLIENT4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 0));
-pub const CLIENT6: IpAddr = v6(0x2001, 0xdb8);
+/// The first of all outsiders; 198.18.0.0/15 is for benchmarks (RFC 2544).
+pub const OUTSIDER4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+pub const OUTSIDERS4: Clients = Clients { first: IpAddr::V4(OUTSIDER4), spread: 0 };
+pub const OUTSIDERS6: Clients = Clients { first: v6(0x2001, 0xdb8), spread: 0 };
+/// Outsiders each in another of the prefixes that policies have.
+pub const FAR4: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 0);
+pub const FAR_CLIENTS: Clients = Clients { first: IpAddr::V4(FAR4), spread: 9 };
+/// Pods of another node, which keep their addresses.
+pub const PODS4: Clients = Clients { first: IpAddr::V4(Ipv4Addr::new(10, 160, 0, 0)), spread: 0 };
+/// The length of the prefix that all of them are in.
+pub const PODS4_LENGTH: u8 = 14;
 
 // The first of each kind of server; the others follow.
 pub const SERVICE4: SocketAddr = v4([10, 96, 0, 0], 80);
@@ -29,6 +38,8 @@ pub const WORKLOAD6: SocketAddr = SocketAddr::new(v6(0xfd00, 0x128), 8080);
 pub const CLOSED4: SocketAddr = v4([10, 128, 0, 0], 8081);
 /// Services whose backend is on another node.
 pub const REMOTE_SERVICE4: SocketAddr = v4([10, 96, 1, 0], 80);
+/// The same for pods.
+pub const CLUSTER_SERVICE4: SocketAddr = v4([10, 96, 2, 0], 80);
 pub const REMOTE4: SocketAddr = v4([10, 129, 0, 0], 8080);
 /// Nobody that the node knows.
 pub const STRANGER4: SocketAddr = v4([203, 0, 113, 0], 443);
@@ -41,11 +52,11 @@ const fn v6(first: u16, second: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0))
 }
 
-/// All of it, as sources would tell the store; `prefixes` is how many the policy's peers have.
-pub fn world(prefixes: u32) -> Result<World, PortRangeError> {
+/// All of it, as sources would tell the store.
+pub fn world(bystanders: Bystanders) -> Result<World, PortRangeError> {
     let mut world = World::default();
-    let node = |name: &str, address| Node {
-        pod_prefixes: Vec::new(),
+    let node = |name: &str, address, pod_prefixes| Node {
+        pod_prefixes,
         weight: 1000,
         name: name.to_owned(),
         addresses: vec![address],
@@ -53,8 +64,9 @@ pub fn world(prefixes: u32) -> Result<World, PortRangeError> {
         region: String::new(),
         labels: BTreeMap::new(),
     };
-    world.upsert(Resource::Node(node(NODE, Ipv4Addr::new(192, 0, 2, 1).into())));
-    world.upsert(Resource::Node(node("other", Ipv4Addr::new(192, 0, 2, 2).into())));
+    world.upsert(Resource::Node(node(NODE, Ipv4Addr::new(192, 0, 2, 1).into(), Vec::new())));
+    let pods = wider(PODS4.first, PODS4_LENGTH).into_iter().collect();
+    world.upsert(Resource::Node(node("other", Ipv4Addr::new(192, 0, 2, 2).into(), pods)));
     for index in 0..SERVERS {
         let (workload4, workload6) = (nth(WORKLOAD4, index), nth(WORKLOAD6, index));
         world.upsert(Resource::Workload(Workload {
@@ -63,25 +75,47 @@ pub fn world(prefixes: u32) -> Result<World, PortRangeError> {
             addresses: vec![workload4.ip(), workload6.ip()],
             interface: format!("port-{index}"),
         }));
+        world.upsert(Resource::AddressSet(AddressSet {
+            name: format!("workload-{index}"),
+            prefixes: vec![Prefix::host(workload4.ip())],
+            except: Vec::new(),
+        }));
         let frontends = [nth(SERVICE4, index), nth(SERVICE6, index)];
         add_service(
             &mut world,
             format!("local-{index}"),
+            FrontendKind::External,
             &frontends,
             NODE,
             &[workload4, workload6],
         );
-        let (frontend, backend) = (nth(REMOTE_SERVICE4, index), nth(REMOTE4, index));
-        add_service(&mut world, format!("remote-{index}"), &[frontend], "other", &[backend]);
+        let backend = nth(REMOTE4, index);
+        for (name, kind, first) in [
+            ("remote", FrontendKind::External, REMOTE_SERVICE4),
+            ("cluster", FrontendKind::Cluster, CLUSTER_SERVICE4),
+        ] {
+            let frontend = nth(first, index);
+            let name = format!("{name}-{index}");
+            add_service(&mut world, name, kind, &[frontend], "other", &[backend]);
+        }
     }
-    let workloads = [Prefix::host(WORKLOAD4.ip()), Prefix::host(WORKLOAD6.ip())];
-    world.upsert(Resource::AddressSet(set("workloads", workloads, [26, 122])));
-    let clients = [Prefix::host(CLIENT4), Prefix::host(CLIENT6)];
-    world.upsert(Resource::AddressSet(set("clients", clients, [15, 64])));
-    world.upsert(Resource::AddressSet(crowd(prefixes.saturating_sub(1))));
-    world.upsert(Resource::Policy(admit_clients()?));
+    for (name, first) in [
+        ("workloads", [(WORKLOAD4.ip(), 26), (WORKLOAD6.ip(), 122)]),
+        (CLIENTS, [(OUTSIDERS4.first, 15), (OUTSIDERS6.first, 64)]),
+    ] {
+        let prefixes = first.into_iter().filter_map(|(address, length)| wider(address, length));
+        let (name, prefixes) = (name.to_owned(), prefixes.collect());
+        world.upsert(Resource::AddressSet(AddressSet { name, prefixes, except: Vec::new() }));
+    }
+    // Lets clients reach one port of every workload, and nobody anything else.
+    let peers = vec![CLIENTS.to_owned(), Bystanders::peers_of(0)];
+    let port = u32::from(WORKLOAD4.port());
+    world.upsert(Resource::Policy(admit("admit-clients".into(), "workloads".into(), peers, port)?));
+    bystanders.resources()?.into_iter().for_each(|resource| world.upsert(resource));
     Ok(world)
 }
+
+const CLIENTS: &str = "clients";
 
 /// The `index`-th server of those that begin with `first`.
 fn nth(first: SocketAddr, index: u32) -> SocketAddr {
@@ -95,6 +129,7 @@ fn nth(first: SocketAddr, index: u32) -> SocketAddr {
 fn add_service(
     world: &mut World,
     name: String,
+    kind: FrontendKind,
     frontends: &[SocketAddr],
     node: &str,
     backends: &[SocketAddr],
@@ -102,7 +137,7 @@ fn add_service(
     // With backends here outsiders keep their addresses; elsewhere they cannot.
     let policy = if node == NODE { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
     let frontend = |socket: &SocketAddr| Frontend {
-        kind: FrontendKind::External,
+        kind,
         address: socket.ip(),
         port: socket.port(),
         protocol: Protocol::Tcp,
@@ -120,47 +155,30 @@ fn add_service(
     }));
 }
 
-/// The prefixes of these lengths around these addresses.
-fn set(name: &str, around: [Prefix; 2], lengths: [u8; 2]) -> AddressSet {
-    let wider = around.into_iter().zip(lengths).filter_map(|(prefix, length)| {
-        let net = ipnet::IpNet::new(prefix.net().addr(), length).ok()?;
-        Prefix::new(net).ok()
-    });
-    AddressSet { name: name.to_owned(), prefixes: wider.collect(), except: Vec::new() }
+/// The prefix of this length that an address is in.
+fn wider(address: IpAddr, length: u8) -> Option<Prefix> {
+    Prefix::new(ipnet::IpNet::new(address, length).ok()?).ok()
 }
 
-/// Peers that never call: half of each /24 of the clients' own range first, so that looking a
-/// client up takes every level of the address table, then every second /24 from 20.0.0.0 on.
-fn crowd(prefixes: u32) -> AddressSet {
-    const CLIENTS: u32 = 512;
-    let prefix = |address: u32, length: u8| {
-        let net = ipnet::IpNet::new(Ipv4Addr::from_bits(address).into(), length).ok()?;
-        Prefix::new(net).ok()
-    };
-    let near =
-        (0..prefixes.min(CLIENTS)).filter_map(|n| prefix((198 << 24 | 18 << 16) + (n << 8), 25));
-    let far =
-        (0..prefixes.saturating_sub(CLIENTS)).filter_map(|n| prefix((20 << 24) + (n << 9), 24));
-    AddressSet { name: CROWD.to_owned(), prefixes: near.chain(far).collect(), except: Vec::new() }
-}
-
-const CROWD: &str = "crowd";
-
-/// Lets clients reach one port of every workload, and nobody anything else.
-fn admit_clients() -> Result<Policy, PortRangeError> {
-    let port = u32::from(WORKLOAD4.port());
+/// A policy that admits peers to one port of its subject, both sets by their names.
+pub fn admit(
+    name: String,
+    subject: String,
+    peers: Vec<String>,
+    port: u32,
+) -> Result<Policy, PortRangeError> {
     let ports = vec![PortMatch { protocol: Protocol::Tcp, range: PortRange::new(port, port)? }];
     let rule = Rule {
         name: String::new(),
         action: Action::Accept,
-        peers: Some(vec!["clients".to_owned(), CROWD.to_owned()]),
+        peers: Some(peers),
         ports: Some(ports),
     };
     Ok(Policy {
-        name: "admit-clients".to_owned(),
+        name,
         tier: Tier::Network,
         priority: 0,
-        subjects: vec!["workloads".to_owned()],
+        subjects: vec![subject],
         ingress: Some(vec![rule]),
         egress: None,
     })
@@ -173,14 +191,21 @@ mod tests {
 
     #[test]
     fn the_world_compiles_and_knows_its_servers() {
-        let world = world(1000).unwrap();
-        assert_eq!(world.address_sets[CROWD].prefixes.len(), 999);
+        let bystanders = Bystanders { services: 3, pods: 2, policies: 7, prefixes: 1000 };
+        let world = world(bystanders).unwrap();
+        let dealt = (0..7).map(|it| world.address_sets[&Bystanders::peers_of(it)].prefixes.len());
+        assert_eq!(dealt.sum::<usize>(), 999 + 2);
+        assert_eq!(world.policies.len(), 7);
         let image = Compiler::new(NODE.into(), Limits::default()).compile(&world).unwrap();
         assert_eq!(image.ports.len(), SERVERS as usize);
-        assert_eq!(image.frontends.len(), 3 * SERVERS as usize);
-        assert_eq!(image.next_hops.len(), SERVERS as usize);
+        assert_eq!(image.frontends.len(), 4 * SERVERS as usize + 3);
+        assert_eq!(image.next_hops.len(), SERVERS as usize + 2);
         let sets = world.address_sets;
-        assert!(sets["clients"].contains(CLIENT4) && sets["clients"].contains(CLIENT6));
+        for clients in [OUTSIDERS4, OUTSIDERS6] {
+            assert!(sets[CLIENTS].contains(clients.first));
+        }
+        let far = IpAddr::V4(Ipv4Addr::from_bits(FAR4.to_bits() + (3 << FAR_CLIENTS.spread)));
+        assert!(sets[&Bystanders::peers_of((512 + 3) % 7)].contains(far));
         assert!(sets["workloads"].contains(nth(WORKLOAD4, SERVERS - 1).ip()));
         assert!(sets["workloads"].contains(nth(WORKLOAD6, SERVERS - 1).ip()));
     }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use crate::bench::{
-    self, CheckOptions, CompareOptions, ControlOptions, GenerateOptions, PathOptions,
+    self, CheckOptions, CompareOptions, ControlOptions, GenerateOptions, PathOptions, ScaleOptions,
     ServicesOptions, WireOptions, ZonesOptions,
 };
 
@@ -27,9 +27,12 @@ pub enum BenchCommand {
     /// Measures packets from a generator through a node to a sink, in namespaces of its own: delivered
     /// packets and processor time, beside programs that do the least possible (root)
     Wire(WireOptions),
-    /// Compares the datapath with the kernel's forwarding and with rules as kube-proxy writes them, in
-    /// namespaces of its own (root; nft and iptables-legacy)
+    /// Compares the datapath with the kernel's forwarding, rules as kube-proxy writes them, and
+    /// xdp-filter where it is installed, in namespaces of its own (root; nft and iptables-legacy)
     Compare(CompareOptions),
+    /// Measures all processors at once against one, each with flows and a queue of its own, through
+    /// the same node, beside programs that share nothing (root)
+    Scale(ScaleOptions),
     /// Compares a short run with committed ratios, which do not depend on how fast the machine is, and
     /// fails beyond their margin (root)
     Check(CheckOptions),
@@ -47,6 +50,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Generate(options) => bench::generate(options, &mut out)?,
         BenchCommand::Wire(options) => bench::wire(options, &mut out)?,
         BenchCommand::Compare(options) => bench::compare(options, &mut out)?,
+        BenchCommand::Scale(options) => bench::scale(options, &mut out)?,
         BenchCommand::Check(options) => bench::check(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }

@@ -7,7 +7,7 @@ use abi::{
     control::{CONTROL_MAP, Control, Timeouts},
 };
 
-use super::{config::KernelConfig, error::LoadError};
+use super::{config::KernelConfig, error::LoadError, flow_buckets::flow_buckets};
 use crate::maps::{Backing, Jiffies, KernelMaps};
 
 /// What becomes of the record that was found.
@@ -22,10 +22,11 @@ enum Found {
 /// configuration says of packets holds from now on.
 pub fn adopt(maps: &KernelMaps, config: &KernelConfig, jiffies: &Jiffies) -> Result<(), LoadError> {
     if judge(&maps.control())? == Found::New {
+        let [flows4, flows6] = flow_buckets(config);
         maps.initialise(&Control {
             hash_key: rand::random(),
-            flow4_mask: config.flow4_buckets - 1,
-            flow6_mask: config.flow6_buckets - 1,
+            flow4_mask: flows4 - 1,
+            flow6_mask: flows6 - 1,
             timeouts: timeouts(|duration| jiffies.ticks(duration)),
             abi_version: ABI_VERSION,
             jiffies_per_second: jiffies.hz(),
@@ -87,7 +88,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg6_control has ABI version 7, and this agent wants 6"
+                "the pinned map zg7_control has ABI version 8, and this agent wants 7"
             ),
             "{message}"
         );

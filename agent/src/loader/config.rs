@@ -28,9 +28,10 @@ pub struct KernelConfig {
     pub clsact: bool,
     /// The programs that log what their slow path does.
     pub log: bool,
-    /// Buckets of four flow entries each; a power of two.
-    pub flow4_buckets: u32,
-    pub flow6_buckets: u32,
+    /// Buckets of four flow entries each: a power of two, at least [`LEAST_BUCKETS`]. Unset, as many as
+    /// the pinned tables have, or as the memory allows.
+    pub flow4_buckets: Option<u32>,
+    pub flow6_buckets: Option<u32>,
     /// Clients whose backends services remember, of all services together.
     pub affinity_entries: u32,
     /// Source ports for what is not to show backends its clients' addresses.
@@ -67,6 +68,9 @@ impl Midstream {
     }
 }
 
+/// An entry is in one of two.
+const LEAST_BUCKETS: u32 = 2;
+
 impl Default for KernelConfig {
     fn default() -> Self {
         Self {
@@ -77,8 +81,8 @@ impl Default for KernelConfig {
             xdp_generic: false,
             clsact: false,
             log: false,
-            flow4_buckets: 65_536,
-            flow6_buckets: 65_536,
+            flow4_buckets: None,
+            flow6_buckets: None,
             affinity_entries: AFFINITY_ENTRIES,
             masquerade_ports: Ports::new(61_000, 65_535),
             node_ports: Ports::new(30_000, 32_767),
@@ -155,13 +159,15 @@ impl KernelConfig {
         for (field, buckets) in
             [("flow4_buckets", self.flow4_buckets), ("flow6_buckets", self.flow6_buckets)]
         {
-            if !buckets.is_power_of_two() {
-                return Err(LoadError::NotPowerOfTwo { field, value: buckets });
+            let refused = |it: &u32| !it.is_power_of_two() || *it < LEAST_BUCKETS;
+            if let Some(value) = buckets.filter(refused) {
+                return Err(LoadError::NotPowerOfTwo { field, value, least: LEAST_BUCKETS });
             }
         }
         let sample = self.handshake_sample;
         if sample != 0 && !sample.is_power_of_two() {
-            return Err(LoadError::NotPowerOfTwo { field: "handshake_sample", value: sample });
+            let field = "handshake_sample";
+            return Err(LoadError::NotPowerOfTwo { field, value: sample, least: 1 });
         }
         self.masquerade_ports.check_apart("node_ports", self.node_ports)?;
         self.masquerade_ports.check_apart("net.ipv4.ip_local_port_range", Ports::of_sockets()?)

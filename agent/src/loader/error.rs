@@ -8,8 +8,8 @@ use crate::maps::MapError;
 /// A failure of the loader, in the words of whoever has to act on it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("{field} is {value}, which is not a power of two")]
-    NotPowerOfTwo { field: &'static str, value: u32 },
+    #[error("{field} is {value}, which is not a power of two from {least} on")]
+    NotPowerOfTwo { field: &'static str, value: u32, least: u32 },
     #[error("masquerade_ports {ports} and {name} {other} share ports")]
     PortsOverlap { ports: Ports, name: &'static str, other: Ports },
     #[error("cannot read {path}: {source}")]

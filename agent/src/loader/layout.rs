@@ -18,7 +18,7 @@ use abi::{
 };
 use libbpf_rs::{MapCore, MapHandle, MapType, libbpf_sys};
 
-use super::{config::KernelConfig, error::LoadError};
+use super::{config::KernelConfig, error::LoadError, flow_buckets::flow_buckets};
 use crate::maps::{Keyed, MapError};
 
 /// A map by name, with the sizes that agents and programs must agree on.
@@ -41,7 +41,7 @@ pub fn shapes(config: &KernelConfig) -> Vec<Shape> {
         value_size: value_size as u32,
         max_entries,
     };
-    let (flows4, flows6) = (config.flow4_buckets, config.flow6_buckets);
+    let [flows4, flows6] = flow_buckets(config);
     let mut shapes = vec![
         array(CONTROL_MAP, size_of::<Control>(), 1),
         array(NEXT_HOPS_MAP, size_of::<NextHop>(), config.tables.next_hops),
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_map_of_other_sizes_is_named_with_both_sizes() {
-        let shape = Shape { name: "zg6_rows", key_size: 4, value_size: 64, max_entries: 10 };
+        let shape = Shape { name: "zg7_rows", key_size: 4, value_size: 64, max_entries: 10 };
         assert!(shape.check(&shape).is_ok());
         let table = [
             (Shape { key_size: 8, ..shape }, "a key size of 8, and this agent wants 4"),
@@ -177,7 +177,7 @@ mod tests {
         for (found, text) in table {
             let message = shape.check(&found).unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("the pinned map zg6_rows has {text}")),
+                message.starts_with(&format!("the pinned map zg7_rows has {text}")),
                 "{message}"
             );
             assert!(message.contains("--teardown"), "{message}");

@@ -17,6 +17,7 @@ mod attach;
 mod cgroup;
 mod config;
 mod error;
+mod flow_buckets;
 mod generator;
 mod interface_pattern;
 mod kernel;

@@ -2,11 +2,16 @@
 
 use std::{fs, path::PathBuf, sync::Arc, time::Instant};
 
-use abi::{control::Control, next_hop::NextHop, port::Port};
+use abi::{
+    control::Control,
+    next_hop::{Neighbours, NextHop},
+    port::Port,
+};
 
 use super::{
     config::KernelConfig,
     error::LoadError,
+    flow_buckets::flow_buckets,
     kernel::Loaded,
     layout,
     programs::{ProgramSet, program_fd},
@@ -32,6 +37,7 @@ pub struct Rig {
     tables: Tables<KernelMaps>,
     flows: FlowTables,
     next_hops: NextHops,
+    neighbours: NextHops,
     ports: Ports,
     counters: Counters,
     jiffies: Jiffies,
@@ -44,6 +50,7 @@ impl Rig {
     /// as the one of IPv4. `flows` is the longest list of flows that the prologue will be given.
     pub fn open(config: &KernelConfig, flows: u32) -> Result<Self, LoadError> {
         let config = &KernelConfig { flow6_buckets: config.flow4_buckets, ..config.clone() };
+        let [buckets, _] = flow_buckets(config);
         let directory = |source| LoadError::Directory { path: config.bpffs.clone(), source };
         fs::create_dir(&config.bpffs).map_err(directory)?;
         let _pins = Pins(config.bpffs.clone());
@@ -55,10 +62,11 @@ impl Rig {
             tables,
             flows: KernelMaps::flows(&maps)?,
             next_hops: KernelMaps::next_hops(&maps)?,
+            neighbours: KernelMaps::neighbours(&maps)?,
             ports: KernelMaps::ports(&maps)?,
             counters: KernelMaps::counters(&maps)?,
             jiffies,
-            buckets: config.flow4_buckets,
+            buckets,
         })
     }
 
@@ -68,6 +76,12 @@ impl Rig {
 
     pub fn set_next_hop(&self, id: u32, hop: &NextHop) {
         self.next_hops.write(id, hop);
+    }
+
+    /// Makes a neighbour known, which routes may lead to.
+    pub fn set_neighbour(&self, hop: &NextHop) {
+        let bucket = Neighbours::bucket(hop.destination, hop.interface);
+        self.neighbours.write(bucket * Neighbours::WAYS, hop);
     }
 
     /// Says where a local endpoint is plugged in.

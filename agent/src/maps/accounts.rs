@@ -1,7 +1,7 @@
 //! What the flows of services carried since it was last asked: differences between passes over
 //! the flow tables.
 //!
-//! Programs count per entry; a pass adds what an entry counted since the one before to who talks
+//! A pass goes through one part of the tables. Programs count per entry; a pass adds what an entry counted since the one before to who talks
 //! to which backend. Entries that were there before the first pass count from then on, so that a
 //! restarted agent counts nothing twice. A pass comes before every ageing, so idle entries are
 //! complete; one that a program gives up or makes anew loses at most what it carried since the
@@ -10,10 +10,11 @@
 use std::{
     collections::HashMap,
     mem,
+    ops::Range,
     sync::{Mutex, PoisonError},
 };
 
-use super::flows::{FlowTable, FlowTables};
+use super::flows::FlowTable;
 use crate::dataplane::{Conversation, Counts, Flow};
 
 /// Counts that were not asked for yet.
@@ -22,8 +23,8 @@ pub struct Accounts(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    /// By address family: what entries had counted at the last pass. `None` before the first.
-    seen: [Option<HashMap<usize, Seen>>; 2],
+    /// By part and address family: what entries had counted at the last pass. `None` before the first.
+    seen: HashMap<u32, [Option<HashMap<usize, Seen>>; 2]>,
     carried: HashMap<Conversation, Counts>,
 }
 
@@ -37,12 +38,12 @@ struct Seen {
 }
 
 impl Accounts {
-    /// Adds what flows carried since the last pass.
-    pub fn pass(&self, flows: &FlowTables) {
+    /// Adds what the flows of a part, given by their tables' buckets, carried since its last pass.
+    pub(super) fn pass(&self, part: u32, tables: &[(&FlowTable, Range<usize>); 2]) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Open { seen, carried } = &mut *open;
-        for (seen, table) in seen.iter_mut().zip([&flows.v4, &flows.v6]) {
-            *seen = Some(pass(seen.take(), read(table), carried));
+        for (seen, (table, buckets)) in seen.entry(part).or_default().iter_mut().zip(tables) {
+            *seen = Some(pass(seen.take(), read(table, buckets), carried));
         }
     }
 
@@ -53,8 +54,11 @@ impl Accounts {
 }
 
 /// Entries are found first and read then: the maker of a new one has zeroed its counts by then.
-fn read(table: &FlowTable) -> impl Iterator<Item = (usize, u64, Flow)> {
-    let found: Vec<(usize, u64)> = table.of_services().collect();
+fn read<'t>(
+    table: &'t FlowTable,
+    buckets: &Range<usize>,
+) -> impl Iterator<Item = (usize, u64, Flow)> + use<'t> {
+    let found: Vec<(usize, u64)> = table.of_services(buckets).collect();
     found.into_iter().filter_map(|(index, tag)| Some((index, tag, table.flow_at(index, tag)?)))
 }
 

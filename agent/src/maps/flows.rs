@@ -6,6 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::Range,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -63,9 +64,9 @@ impl Family {
         }
     }
 
-    /// Words of a bucket: entries, then packets and bytes of each.
+    /// Words of a bucket: tag and bytes of each entry, then the entries.
     const fn bucket_words(self) -> usize {
-        WAYS * (self.words() + 2)
+        HEADS + WAYS * self.words()
     }
 
     /// Words of a source and a destination address.
@@ -77,15 +78,30 @@ impl Family {
     }
 }
 
+/// Buckets that are looked through at a time.
+const PART: usize = 16_384;
+/// Words of tags and bytes at the start of a bucket.
+const HEADS: usize = 2 * WAYS;
+
 impl FlowTables {
-    /// Adds to the accounts what services carried since the last time.
-    pub fn account(&self) {
-        self.accounts.pass(self);
+    /// In how many parts of bounded size [`Self::age`] goes through the tables.
+    pub fn parts(&self) -> u32 {
+        let parts = self.v4.len().max(self.v6.len()).div_ceil(PART);
+        u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
-    /// Frees what was idle for too long; says how many entries that were.
-    pub fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
-        self.v4.age(now, timeouts) + self.v6.age(now, timeouts)
+    /// In one part of the tables, adds to the accounts what services carried since the last time, and
+    /// frees what was idle for too long; says how many entries that were.
+    pub fn age(&self, part: u32, now: u32, timeouts: &Timeouts) -> usize {
+        let tables = [&self.v4, &self.v6].map(|table| (table, table.part(part, self.parts())));
+        self.accounts.pass(part, &tables);
+        let expired = |(table, buckets): &(&FlowTable, Range<usize>)| {
+            table
+                .entries_in(buckets.clone())
+                .filter(|(_, entry)| entry.expire(now, timeouts))
+                .count()
+        };
+        tables.iter().map(expired).sum()
     }
 
     pub fn list(&self, limit: usize, now: u32, jiffies: &Jiffies) -> Vec<Flow> {
@@ -103,37 +119,55 @@ impl FlowTables {
 }
 
 impl FlowTable {
+    /// Buckets.
+    fn len(&self) -> usize {
+        self.buckets.words().len() / self.family.bucket_words()
+    }
+
+    /// The buckets of one of so many parts.
+    fn part(&self, part: u32, parts: u32) -> Range<usize> {
+        let start = |part| self.len() * part as usize / parts as usize;
+        start(part)..start(part + 1)
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries_in(0..self.len()).map(|(_, entry)| entry)
+    }
+
+    /// The entries of some buckets, by index.
+    fn entries_in(&self, buckets: Range<usize>) -> impl Iterator<Item = (usize, Entry<'_>)> {
         let family = self.family;
-        let buckets = self.buckets.words().chunks_exact(family.bucket_words());
-        let entries = buckets.flat_map(move |it| it.chunks_exact(family.words()).take(WAYS));
-        entries.map(move |words| Entry { words, family })
+        let length = family.bucket_words();
+        let words = self.buckets.words();
+        let words = words.get(buckets.start * length..buckets.end * length).unwrap_or_default();
+        let entries = words.chunks_exact(length).flat_map(move |bucket| {
+            let (heads, entries) = bucket.split_at(HEADS);
+            let (heads, _) = heads.as_chunks();
+            let entries = heads.iter().zip(entries.chunks_exact(family.words()));
+            entries.map(move |(head, words)| Entry { head, words, family })
+        });
+        (buckets.start * WAYS..).zip(entries)
     }
 
     /// The word of each entry's tag.
     pub fn tags(&self) -> impl Iterator<Item = usize> {
-        let words = self.family.words();
         let buckets = (0..self.buckets.words().len()).step_by(self.family.bucket_words());
-        buckets.flat_map(move |bucket| (0..WAYS).map(move |way| bucket + way * words))
-    }
-
-    fn age(&self, now: u32, timeouts: &Timeouts) -> usize {
-        self.entries().filter(|entry| entry.expire(now, timeouts)).count()
+        buckets.flat_map(move |bucket| (0..WAYS).map(move |way| bucket + 2 * way))
     }
 
     fn live(&self, now: u32, duration: impl Fn(u32) -> Duration) -> impl Iterator<Item = Flow> {
-        self.entries().enumerate().filter_map(move |(index, entry)| {
+        self.entries().filter_map(move |entry| {
             let before = entry.tag();
             if !is_live(before) || entry.protocol() == protocol::FRAGMENT {
                 return None;
             }
-            self.read(index, &entry, before, now, &duration)
+            entry.read(before, now, &duration)
         })
     }
 
-    /// Live entries of services, by index and tag.
-    pub(super) fn of_services(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.entries().enumerate().filter_map(|(index, entry)| {
+    /// Live entries of services in some buckets, by index and tag.
+    pub(super) fn of_services(&self, buckets: &Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+        self.entries_in(buckets.clone()).filter_map(|(index, entry)| {
             let tag = entry.tag();
             let is_counted = is_live(tag)
                 && entry.protocol() != protocol::FRAGMENT
@@ -144,30 +178,9 @@ impl FlowTable {
 
     /// What an entry says, while it has this tag; it is not asked how long it was idle.
     pub(super) fn flow_at(&self, index: usize, tag: u64) -> Option<Flow> {
-        let length = self.family.words();
-        let first = self.bucket(index) + index % WAYS * length;
-        let words = self.buckets.words().get(first..first + length)?;
-        self.read(index, &Entry { words, family: self.family }, tag, 0, |_| Duration::ZERO)
-    }
-
-    /// The first word of the bucket of an entry.
-    const fn bucket(&self, index: usize) -> usize {
-        index / WAYS * self.family.bucket_words()
-    }
-
-    fn read(
-        &self,
-        index: usize,
-        entry: &Entry<'_>,
-        tag: u64,
-        now: u32,
-        duration: impl Fn(u32) -> Duration,
-    ) -> Option<Flow> {
-        let traffic = self.bucket(index) + WAYS * self.family.words() + index % WAYS * 2;
-        let packets = Packets(self.buckets.load(traffic));
-        let bytes = self.buckets.load(traffic + 1);
-        let flow = entry.flow(now, duration, packets, bytes);
-        (entry.tag() == tag).then_some(flow)
+        let bucket = index / WAYS;
+        let (_, entry) = self.entries_in(bucket..bucket + 1).nth(index % WAYS)?;
+        entry.read(tag, 0, |_| Duration::ZERO)
     }
 }
 
@@ -177,6 +190,8 @@ fn is_live(observed: u64) -> bool {
 
 /// The words of one entry, which the kernel changes at any time.
 struct Entry<'a> {
+    /// Tag and bytes.
+    head: &'a [AtomicU64; 2],
     words: &'a [AtomicU64],
     family: Family,
 }
@@ -187,20 +202,21 @@ impl Entry<'_> {
     }
 
     fn tag(&self) -> u64 {
-        self.word(0)
+        let [tag, _] = self.head;
+        tag.load(Ordering::Acquire)
     }
 
     fn looks(&self) -> Looks {
-        Looks::unpack(self.word(3 + 2 * self.family.pair()))
+        Looks::unpack(self.word(2 + 2 * self.family.pair()))
     }
 
     fn protocol(&self) -> u8 {
-        let [_, _, _, _, protocol, ..] = self.word(1 + self.family.pair()).to_ne_bytes();
+        let [_, _, _, _, protocol, ..] = self.word(self.family.pair()).to_ne_bytes();
         protocol
     }
 
     fn target(&self) -> Target {
-        Target::unpack(self.word(5 + 2 * self.family.pair()))
+        Target::unpack(self.word(4 + 2 * self.family.pair()))
     }
 
     /// Frees the entry if it is live and expired. An entry in use is looked at once per refresh
@@ -215,22 +231,24 @@ impl Entry<'_> {
         if idle(looks.seen, now) <= allowed.saturating_add(timeouts.refresh) {
             return false;
         }
-        let Some(tag) = self.words.first() else { return false };
+        let [tag, _] = self.head;
         tag.compare_exchange(observed, freed(observed), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn flow(
-        &self,
-        now: u32,
-        duration: impl Fn(u32) -> Duration,
-        packets: Packets,
-        bytes: u64,
-    ) -> Flow {
+    /// What the entry says, while it has this tag.
+    fn read(&self, tag: u64, now: u32, duration: impl Fn(u32) -> Duration) -> Option<Flow> {
+        let flow = self.flow(now, duration);
+        (self.tag() == tag).then_some(flow)
+    }
+
+    fn flow(&self, now: u32, duration: impl Fn(u32) -> Duration) -> Flow {
         let pair = self.family.pair();
-        let (source, destination) = self.addresses(1);
-        let [s0, s1, d0, d1, protocol, ..] = self.word(1 + pair).to_ne_bytes();
-        let (new_source, new_destination) = self.addresses(2 + pair);
-        let [t0, t1, u0, u1, ..] = self.word(2 + 2 * pair).to_ne_bytes();
+        let (source, destination) = self.addresses(0);
+        let [s0, s1, d0, d1, protocol, ..] = self.word(pair).to_ne_bytes();
+        let (new_source, new_destination) = self.addresses(1 + pair);
+        let [t0, t1, u0, u1, ..] = self.word(1 + 2 * pair).to_ne_bytes();
+        let packets = Packets(self.word(5 + 2 * pair));
+        let [_, bytes] = self.head;
         let target = self.target();
         let socket = |address, port| SocketAddr::new(address, u16::from_be_bytes(port));
         Flow {
@@ -244,7 +262,7 @@ impl Entry<'_> {
             backend: target.backend,
             idle: duration(idle(self.looks().seen, now)),
             packets: packets.count(),
-            bytes,
+            bytes: bytes.load(Ordering::Acquire),
             handshake: packets.handshake().map(|it| Duration::from_micros(it.into())),
         }
     }
@@ -309,8 +327,9 @@ mod tests {
         for (what, protocol, state, seen, now, expires) in table {
             for family in [Family::V4, Family::V6] {
                 let live = 0xabcd << 16 | 5 << tag::GENERATION_SHIFT | tag::LIVE;
-                let words = entry(family, live, protocol, Looks { seen, next_hop: 3, state });
-                let entry = Entry { words: &words, family };
+                let looks = Looks { seen, next_hop: 3, state };
+                let (head, words) = words(family, live, protocol, looks);
+                let entry = Entry { head: &head, words: &words, family };
                 assert_eq!(entry.expire(now, &TIMEOUTS), expires, "{what}");
                 assert_eq!(entry.tag(), if expires { freed(live) } else { live }, "{what}");
             }
@@ -321,27 +340,26 @@ mod tests {
     fn only_live_entries_expire() {
         for state in [tag::FREE, tag::CLAIMED] {
             let looks = Looks { seen: 0, next_hop: 0, state: 0 };
-            let words = entry(Family::V4, state, 17, looks);
-            assert!(!Entry { words: &words, family: Family::V4 }.expire(1 << 30, &TIMEOUTS));
+            let (head, words) = words(Family::V4, state, 17, looks);
+            let entry = Entry { head: &head, words: &words, family: Family::V4 };
+            assert!(!entry.expire(1 << 30, &TIMEOUTS));
         }
     }
 
     #[test]
     fn a_listed_flow_says_what_the_entry_says() {
         let looks = Looks { seen: 40, next_hop: 0, state: 0 };
-        let words = entry(Family::V6, tag::LIVE, 17, looks);
-        for (index, byte) in [(1, 1), (2, 2), (3, 3), (4, 4), (6, 5), (7, 5), (8, 6), (9, 6)] {
+        let (head, words) = words(Family::V6, tag::LIVE, 17, looks);
+        for (index, byte) in [(0, 1), (1, 2), (2, 3), (3, 4), (5, 5), (6, 5), (7, 6), (8, 6)] {
             words[index].store(u64::from_ne_bytes([byte; 8]), Ordering::Relaxed);
         }
-        words[5].store(u64::from_ne_bytes([0, 80, 1, 0, 17, 0, 0, 0]), Ordering::Relaxed);
-        words[10].store(u64::from_ne_bytes([0, 81, 2, 0, 9, 9, 9, 9]), Ordering::Relaxed);
-        words[13].store(7 | 8 << 32 | u64::from(kind::REPLY) << 56, Ordering::Relaxed);
-        let flow = Entry { words: &words, family: Family::V6 }.flow(
-            50,
-            |ticks| Duration::from_secs(ticks.into()),
-            Packets(Packets::answered(250).0 + 11),
-            12,
-        );
+        words[4].store(u64::from_ne_bytes([0, 80, 1, 0, 17, 0, 0, 0]), Ordering::Relaxed);
+        words[9].store(u64::from_ne_bytes([0, 81, 2, 0, 9, 9, 9, 9]), Ordering::Relaxed);
+        words[12].store(7 | 8 << 32 | u64::from(kind::REPLY) << 56, Ordering::Relaxed);
+        words[13].store(Packets::answered(250).0 + 11, Ordering::Relaxed);
+        head[1].store(12, Ordering::Relaxed);
+        let entry = Entry { head: &head, words: &words, family: Family::V6 };
+        let flow = entry.flow(50, |ticks| Duration::from_secs(ticks.into()));
         assert_eq!(flow.source, "[101:101:101:101:202:202:202:202]:80".parse().unwrap());
         assert_eq!(flow.destination, "[303:303:303:303:404:404:404:404]:256".parse().unwrap());
         assert_eq!(flow.translated_source, "[505:505:505:505:505:505:505:505]:81".parse().unwrap());
@@ -351,12 +369,17 @@ mod tests {
         assert_eq!(flow.handshake, Some(Duration::from_micros(250)));
     }
 
-    fn entry(family: Family, tag: u64, protocol: u8, looks: Looks) -> Vec<AtomicU64> {
+    /// The head and the words of an entry.
+    fn words(
+        family: Family,
+        tag: u64,
+        protocol: u8,
+        looks: Looks,
+    ) -> ([AtomicU64; 2], Vec<AtomicU64>) {
         let words: Vec<_> = (0..family.words()).map(|_| AtomicU64::new(0)).collect();
-        words[0].store(tag, Ordering::Relaxed);
         let ports = u64::from_ne_bytes([0, 1, 0, 2, protocol, 0, 0, 0]);
-        words[1 + family.pair()].store(ports, Ordering::Relaxed);
-        words[3 + 2 * family.pair()].store(looks.pack(), Ordering::Relaxed);
-        words
+        words[family.pair()].store(ports, Ordering::Relaxed);
+        words[2 + 2 * family.pair()].store(looks.pack(), Ordering::Relaxed);
+        ([AtomicU64::new(tag), AtomicU64::new(0)], words)
     }
 }

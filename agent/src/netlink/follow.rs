@@ -61,7 +61,10 @@ async fn follow(
         return;
     }
     let mut sockets = parts.stale_sockets();
-    let mut ageing = time::interval(AGEING);
+    let (mut part, all) = (0, parts.flows.parts());
+    // What flows carry counts from now on.
+    (0..all).for_each(|part| parts.age(part));
+    let mut ageing = time::interval((AGEING / all).max(AGEING_PART));
     ageing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut logs = time::interval(LOG_INTERVAL);
     logs.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -99,8 +102,9 @@ async fn follow(
                 parts.try_in_step(&handle, &wanted, true).await;
             }
             _ = ageing.tick() => {
-                parts.age();
-                if parts.takers_changed() {
+                parts.age(part);
+                part = (part + 1) % all;
+                if part == 0 && parts.takers_changed() {
                     let wanted = parts.wanted.clone();
                     parts.try_in_step(&handle, &wanted, true).await;
                 }
@@ -241,13 +245,13 @@ impl WatcherParts {
         *attached = self.attacher.attachments();
     }
 
-    /// Frees flows that were idle for too long, and takes down before what flows carried.
-    fn age(&self) {
-        self.flows.account();
+    /// In one part of the flow tables, frees flows that were idle for too long, and takes down before
+    /// what flows carried.
+    fn age(&self, part: u32) {
         match self.jiffies.now() {
             Ok(now) => {
-                let freed = self.flows.age(now, &self.control.read().timeouts);
-                tracing::debug!(freed, "aged flows");
+                let freed = self.flows.age(part, now, &self.control.read().timeouts);
+                tracing::debug!(part, freed, "aged flows");
             }
             Err(error) => tracing::error!(%error, "cannot read the kernel's clock"),
         }
@@ -266,4 +270,7 @@ const GROUPS: [MulticastGroup; 8] = [
 ];
 /// Events that come together are answered once.
 const GATHER: Duration = Duration::from_millis(20);
+/// How often all of the flow tables is gone through, unless they are so large that each part gets less
+/// than its time.
 const AGEING: Duration = Duration::from_secs(5);
+const AGEING_PART: Duration = Duration::from_millis(50);

@@ -141,10 +141,10 @@ impl SimulatedTables {
 
     /// Ends every flow. What services remember of clients stays.
     pub fn forget_flows(&self) {
-        let tags4 = self.flows4.iter().flat_map(|it| &it.entries).map(|entry| &entry[0]);
-        let tags6 = self.flows6.iter().flat_map(|it| &it.entries).map(|entry| &entry[0]);
-        for tag in tags4.chain(tags6) {
-            tag.store(0, Ordering::Relaxed);
+        let heads4 = self.flows4.iter().flat_map(|it| &it.heads);
+        let heads6 = self.flows6.iter().flat_map(|it| &it.heads);
+        for head in heads4.chain(heads6) {
+            head.tag.store(0, Ordering::Relaxed);
         }
     }
 }

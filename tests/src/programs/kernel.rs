@@ -81,8 +81,8 @@ impl Programs {
         let pins = Pins::new();
         let config = KernelConfig {
             bpffs: pins.path().to_owned(),
-            flow4_buckets: BUCKETS,
-            flow6_buckets: BUCKETS,
+            flow4_buckets: Some(BUCKETS),
+            flow6_buckets: Some(BUCKETS),
             ..KernelConfig::default()
         };
         Self::open(&config, netns, interfaces)

@@ -39,7 +39,10 @@ pub struct Setup {
     pub client: u32,
     /// The same of the first server.
     pub server: u32,
-    pub padding: [u64; 3],
+    /// Clients lie two to the power of this apart.
+    pub spread: u32,
+    pub reserved: u32,
+    pub padding: [u64; 2],
 }
 
 /// Values of [`Setup::shape`]: where in the frame client and server are.

@@ -2,28 +2,29 @@
 //!
 //! | word (v4) | (v6) | content |
 //! |---|---|---|
-//! | 0 | 0 | tag: state (2 bits, lowest), generation (14), hash (48) |
-//! | 1 | 1–4 | key: source then destination address |
-//! | 2 | 5 | key: source port, destination port, protocol, zeros, as bytes in that order |
-//! | 3 | 6–9 | source then destination address after translation |
-//! | 4 | 10 | source and destination port after translation (2+2 bytes), checksum delta of the addresses (16 bits), of the ports (16 bits) |
-//! | 5 | 11 | last look in jiffies (lowest 32 bits), next hop (24), seen TCP flags and state (8) |
-//! | 6 | 12 | epoch sum (lowest 32 bits), source endpoint (16), destination endpoint (16), both after translation |
-//! | 7 | 13 | backend (lowest 32 bits), service (24), kind (8) |
+//! | 0 | 0–3 | key: source then destination address |
+//! | 1 | 4 | key: source port, destination port, protocol, zeros, as bytes in that order |
+//! | 2 | 5–8 | source then destination address after translation |
+//! | 3 | 9 | source and destination port after translation (2+2 bytes), checksum delta of the addresses (16 bits), of the ports (16 bits) |
+//! | 4 | 10 | last look in jiffies (lowest 32 bits), next hop (24), seen TCP flags and state (8) |
+//! | 5 | 11 | epoch sum (lowest 32 bits), source endpoint (16), destination endpoint (16), both after translation |
+//! | 6 | 12 | backend (lowest 32 bits), service (24), kind (8) |
+//! | 7 | 13 | packets that it carried: [`Packets`] |
 //!
-//! What the entries carried lies behind them in the bucket: one page, where a table of its own would cost
-//! every packet one more miss in the processor's caches of pages.
+//! The entries' tags lie before them in one cache line: a packet touches that and its entry's own,
+//! whichever of the four it is, and one without a flow touches no entry. The line has room for the bytes
+//! that each carried.
 //! Addresses and ports lie in words as bytes in network order, whatever the host's order is.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Entries in a bucket.
+/// Entries in a bucket. An entry is in one of two, which follow from its key's hash.
 pub const WAYS: usize = 4;
 /// Words of an IPv4 entry and of an IPv6 entry.
 pub const WORDS4: usize = 8;
 pub const WORDS6: usize = 16;
 
-/// The tag's fields.
+/// The tag's fields, from the lowest bit: state (2 bits), generation (14), hash (48).
 pub mod tag {
     pub const STATE: u64 = 0b11;
     pub const FREE: u64 = 0;
@@ -62,15 +63,15 @@ pub mod seen {
     pub const AWAITED: u8 = 8;
 }
 
-/// What an entry carried.
+/// What lies before the entries for each of them.
 #[repr(C)]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-pub struct Traffic {
-    /// [`Packets`].
-    pub packets: u64,
-    /// Of IP packets: link headers are not counted.
+pub struct Head {
+    /// [`tag`].
+    pub tag: u64,
+    /// What the entry carried, of IP packets: link headers are not counted.
     pub bytes: u64,
 }
 
@@ -147,8 +148,8 @@ impl Packets {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub struct Bucket<const WORDS: usize> {
+    pub heads: [Head; WAYS],
     pub entries: [[u64; WORDS]; WAYS],
-    pub traffic: [Traffic; WAYS],
 }
 
 pub const FLOWS4_MAP: &str = crate::map_name!("flows4");

@@ -27,7 +27,7 @@ pub mod wire;
 #[macro_export]
 macro_rules! abi_version {
     () => {
-        6
+        7
     };
 }
 

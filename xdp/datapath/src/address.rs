@@ -10,8 +10,8 @@ use abi::{
 };
 
 use crate::{
-    Context, Packet, Tables, checksum,
-    flow::bucket::Cells,
+    Context, Packet, Tables, Work, checksum,
+    flow::bucket::{Cells, Inserted},
     parse::{self, Network, Reading},
     tuple::Port,
 };
@@ -98,6 +98,8 @@ pub trait Address: Copy + Eq + 'static {
 
     fn flows<T: Tables>(tables: &T, bucket: u32) -> Option<&Cells<Self, T::Word>>;
     fn flow_mask(control: &Control) -> u32;
+    /// Inserts `work.entry` under `work.key`, which has the hash.
+    fn insert<T: Tables>(tables: &T, work: &Work<Self>, hash: u64) -> Result<Inserted, DropReason>;
     /// What backends see instead of clients; `None` where the node has no address.
     fn masquerade(node: &Node) -> Option<Self>;
 
@@ -277,6 +279,11 @@ impl Address for V4 {
     }
 
     #[inline(always)]
+    fn insert<T: Tables>(tables: &T, work: &Work<Self>, hash: u64) -> Result<Inserted, DropReason> {
+        tables.insert4(work, hash)
+    }
+
+    #[inline(always)]
     fn masquerade(node: &Node) -> Option<Self> {
         let address = Self::from_field(&node.masquerade4);
         (address.bits() != 0).then_some(address)
@@ -428,6 +435,11 @@ impl Address for V6 {
     #[inline(always)]
     fn flow_mask(control: &Control) -> u32 {
         control.flow6_mask
+    }
+
+    #[inline(always)]
+    fn insert<T: Tables>(tables: &T, work: &Work<Self>, hash: u64) -> Result<Inserted, DropReason> {
+        tables.insert6(work, hash)
     }
 
     #[inline(always)]

@@ -131,14 +131,14 @@ fn flow<A: Address, P: Packet, T: Tables>(
 #[inline(never)]
 fn note_answer<A: Address, T: Tables>(work: &mut Work<A>, context: &Context<'_, T>) {
     let Some(found) = table::locate(context, &work.parsed.tuple) else { return };
-    work.flow = found.hit.flow();
+    work.flow = found.flow();
     let Flow { looks, target, .. } = work.flow;
-    if !found.hit.is_current() || !target.is_reply() || !handshake::is_awaited(looks) {
+    if !found.is_current() || !target.is_reply() || !handshake::is_awaited(looks) {
         return;
     }
     take_further(context, work, &found);
     table::refresh_partner(context, work);
-    found.hit.set_looks(looks, work.flow.looks);
+    found.set_looks(looks, work.flow.looks);
 }
 
 /// Has `work.flow` be as it is once its packet was looked at; the entry is still as it was.
@@ -225,7 +225,7 @@ fn translate<A: Address, P: Packet>(packet: &mut P, work: &Work<A>) -> Result<()
 #[inline(never)]
 fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) -> Result<(), DropReason> {
     let found = table::locate(context, &work.parsed.tuple).ok_or(DropReason::FlowRace)?;
-    note_end(&found.hit, found.hit.looks(), &work.parsed);
+    note_end(&found, found.looks(), &work.parsed);
     table::account(&found, work.parsed.length);
     Ok(())
 }
@@ -270,9 +270,9 @@ fn was_translated_earlier<A: Address, T: Tables>(
 ) -> Result<bool, DropReason> {
     let tuple = work.parsed.tuple;
     let Some(found) = table::locate(context, &tuple.reversed()) else { return Ok(false) };
-    work.flow = found.hit.flow();
+    work.flow = found.flow();
     let Flow { epochs, target, .. } = work.flow;
-    if !found.hit.is_current() || !target.is_reply() || !target.is_translated() {
+    if !found.is_current() || !target.is_reply() || !target.is_translated() {
         return Ok(false);
     }
     let ends = Ends::of(&tuple, context).ok_or(DropReason::MissingMap)?;
@@ -284,7 +284,7 @@ fn was_translated_earlier<A: Address, T: Tables>(
         table::retire_pair(context, &found, &work.flow, tuple.protocol);
         return Err(reason);
     }
-    found.hit.set_epochs(epochs, direct(&ends, sum, target));
+    found.set_epochs(epochs, direct(&ends, sum, target));
     Ok(true)
 }
 
@@ -311,8 +311,8 @@ fn look_again<A: Address, P: Packet, T: Tables>(
 ) -> Result<bool, DropReason> {
     let tuple = &work.parsed.tuple;
     let Some(found) = table::locate(context, tuple) else { return Ok(false) };
-    work.flow = found.hit.flow();
-    if !found.hit.is_current() {
+    work.flow = found.flow();
+    if !found.is_current() {
         return Ok(false);
     }
     let Flow { rewrite, looks, epochs, target } = &work.flow;
@@ -322,7 +322,7 @@ fn look_again<A: Address, P: Packet, T: Tables>(
     if is_here_anyway
         && !is_diverted
         && (context.hook == Hook::UplinkHandover
-            || !needs_a_look(context, &found.hit, *looks, &work.parsed))
+            || !needs_a_look(context, &found, *looks, &work.parsed))
     {
         return Ok(true);
     }
@@ -360,14 +360,14 @@ fn look_again<A: Address, P: Packet, T: Tables>(
     }
     let before = *looks;
     let current = direct(&ends, sum, *target);
-    found.hit.set_epochs(*epochs, current);
+    found.set_epochs(*epochs, current);
     work.flow.epochs = current;
     take_further(context, work, &found);
     let other = table::refresh_partner(context, work);
     if neighbour::is_reply_from_wire(context, work) {
         work.flow.looks.next_hop = neighbour::find(packet, work, context, other);
     }
-    found.hit.set_looks(before, work.flow.looks);
+    found.set_looks(before, work.flow.looks);
     Ok(true)
 }
 
@@ -406,13 +406,13 @@ fn later_fragment<A: Address, P: Packet, T: Tables>(
     let ends = Ends::of(&parsed.tuple, context).ok_or(DropReason::MissingMap)?;
     check_addresses(&parsed.tuple, ends, context)?;
     if let Some(found) = fragment::find(context, parsed)
-        && is_judged(context, &found.hit)
+        && is_judged(context, &found)
     {
         if !fragment::is_relayed(context, &found) {
             return Ok(fragment::forward(packet, parsed, context, &found));
         }
-        work.flow = found.hit.flow();
-        if !found.hit.is_current() {
+        work.flow = found.flow();
+        if !found.is_current() {
             return Err(DropReason::FlowRace);
         }
         return Ok(fragment::relay(packet, work, context));

@@ -71,9 +71,9 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     context: &Context<'_, T>,
     found: &Found<'_, A, T>,
 ) -> Verdict {
-    let target = found.hit.target();
-    let rewrite = found.hit.rewrite();
-    if !found.hit.is_current() {
+    let target = found.target();
+    let rewrite = found.rewrite();
+    if !found.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
     if context.hook.translates(target)
@@ -96,7 +96,7 @@ pub fn is_relayed<A: Address, T: Tables>(
     context: &Context<'_, T>,
     found: &Found<'_, A, T>,
 ) -> bool {
-    context.hook.is_inbound() && relay::is_relayed(found.hit.target().kind)
+    context.hook.is_inbound() && relay::is_relayed(found.target().kind)
 }
 
 /// [`forward`], of `work.flow`, which the kernel does not route.

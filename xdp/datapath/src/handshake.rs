@@ -45,7 +45,7 @@ pub fn is_timed<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>)
 pub fn begin<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
     let replies = work.flow.rewrite.tuple(work.parsed.tuple.protocol).reversed();
     let Some(found) = table::locate(context, &replies) else { return };
-    let Some([packets, _]) = found.traffic() else { return };
+    let packets = found.packets();
     // An entry that was there already has its time, or its counts.
     if packets.load() == 0 {
         packets.store(Packets::waiting(microseconds(context)).0);
@@ -60,7 +60,7 @@ pub fn end<A: Address, T: Tables>(
     found: &Found<'_, A, T>,
     parsed: &Parsed<A>,
 ) {
-    let Some([packets, _]) = found.traffic() else { return };
+    let packets = found.packets();
     let Some(since) = Packets(packets.load()).since() else { return };
     let accepts = parsed.tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::SYN | tcp::ACK;
     let answer = match accepts {

@@ -120,12 +120,12 @@ pub fn run<A: Address, P: Packet, T: Tables>(
     let Some(found) = flow::find(&context, &parsed.tuple) else {
         return unknown(&context, parsed);
     };
-    let looks = found.hit.looks();
-    let target = found.hit.target();
+    let looks = found.looks();
+    let target = found.target();
     // Whatever leaves by the uplink was looked at where it came in, but for the node's own answers.
     let is_missed = match hook {
         Hook::UplinkEgress => target.is_reply() && is_awaited(looks),
-        _ => relay::is_relayed(target.kind) || needs_a_look(&context, &found.hit, looks, parsed),
+        _ => relay::is_relayed(target.kind) || needs_a_look(&context, &found, looks, parsed),
     };
     if is_missed {
         return Err(Miss::Look);
@@ -181,8 +181,8 @@ pub fn is_translated_earlier<A: Address, T: Tables>(
     parsed: &Parsed<A>,
 ) -> bool {
     let Some(found) = flow::find(context, &parsed.tuple.reversed()) else { return false };
-    let target = found.hit.target();
-    target.is_reply() && target.is_translated() && is_judged(context, &found.hit)
+    let target = found.target();
+    target.is_reply() && target.is_translated() && is_judged(context, &found)
 }
 
 /// Whether the entry's verdict is of the policy and services in force.
@@ -245,15 +245,15 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     reason: PassReason,
 ) -> Verdict {
     let Context { hook, interface, .. } = *context;
-    let target = found.hit.target();
-    let looks = found.hit.looks();
+    let target = found.target();
+    let looks = found.looks();
     let hop = if hook.is_inbound() {
         reachable_hop(context, looks.next_hop, packet, parsed)
     } else {
         None
     };
-    let rewrite = found.hit.rewrite();
-    if !found.hit.is_current() {
+    let rewrite = found.rewrite();
+    if !found.is_current() {
         return Verdict::Drop(DropReason::FlowRace);
     }
     let hairpin = hook.turns_around(target);
@@ -261,7 +261,7 @@ pub fn forward<A: Address, P: Packet, T: Tables>(
     if here && let Err(reason) = rewrite::translate(packet, parsed, &rewrite) {
         return Verdict::Drop(reason);
     }
-    note_end(&found.hit, looks, parsed);
+    note_end(found, looks, parsed);
     // Once on its way through the node: what its own processes send is not counted.
     if hook.is_inbound() {
         account(found, parsed.length);

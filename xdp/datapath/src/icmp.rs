@@ -154,8 +154,8 @@ fn find<A: Address, T: Tables>(
     work: &mut Work<A>,
 ) -> Result<bool, DropReason> {
     if let Some(found) = table::locate(context, &work.judged.reversed()) {
-        work.flow = found.hit.flow();
-        return if found.hit.is_current() { Ok(true) } else { Err(DropReason::FlowRace) };
+        work.flow = found.flow();
+        return if found.is_current() { Ok(true) } else { Err(DropReason::FlowRace) };
     }
     match table::locate(context, &work.judged) {
         Some(_) => Ok(false),

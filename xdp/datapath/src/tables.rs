@@ -15,7 +15,13 @@ use abi::{
     table::{self, BLOCK_WORDS, Block, Table},
 };
 
-use crate::{Hook, Verdict, Word, flow::bucket::Bucket};
+use crate::{
+    Hook, V4, V6, Verdict, Word, Work,
+    flow::{
+        bucket::{Bucket, Inserted},
+        table::put,
+    },
+};
 
 /// The maps, laid out as in the `abi` crate. `None` means the map or element is missing.
 pub trait Tables {
@@ -33,6 +39,22 @@ pub trait Tables {
     fn port(&self, endpoint: u16) -> Option<&Port>;
     fn flows4(&self, bucket: u32) -> Option<&Bucket<[Self::Word; WORDS4], Self::Word>>;
     fn flows6(&self, bucket: u32) -> Option<&Bucket<[Self::Word; WORDS6], Self::Word>>;
+    /// [`Address::insert`]. In the kernel a function that the verifier looks at once, wherever it is
+    /// called from.
+    fn insert4(&self, work: &Work<V4>, hash: u64) -> Result<Inserted, DropReason>
+    where
+        Self: Sized,
+    {
+        let control = self.control().ok_or(DropReason::MissingMap)?;
+        put::<_, _, false>(self, control, hash, &work.key, &work.entry)
+    }
+    fn insert6(&self, work: &Work<V6>, hash: u64) -> Result<Inserted, DropReason>
+    where
+        Self: Sized,
+    {
+        let control = self.control().ok_or(DropReason::MissingMap)?;
+        put::<_, _, false>(self, control, hash, &work.key, &work.entry)
+    }
     /// Which backend a service remembers for a client.
     fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
     /// Remembers a client's backend, as long as there is room.

@@ -1,4 +1,4 @@
-//! Who leaves a full bucket, against a model that says it in another way.
+//! Where entries go, and who leaves full buckets, against a model that says it in another way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,13 +10,12 @@ use datapath::{
     Port, Tuple, V4,
     flow::{
         Flow, Key, Looks, Rewrite,
-        bucket::{self, Inserted},
+        bucket::{self, Cells, Inserted},
         entry::{Epochs, Target},
     },
 };
 use proptest::prelude::*;
 
-const HASH: u64 = 0x1234_5678_9abc_0000;
 const TIMEOUTS: Timeouts =
     Timeouts { tcp_new: 10, tcp_established: 100, tcp_closing: 20, udp: 60, other: 15, refresh: 4 };
 
@@ -65,8 +64,18 @@ impl Known {
     }
 }
 
-/// Those of `known` of which one has to leave for `newcomer`; empty if it finds no room.
-fn leavers(known: &[Known], newcomer: Known) -> Vec<u16> {
+/// Those of full buckets of which one has to leave for `newcomer`; empty if it finds no room. Whoever has
+/// no claim to the first bucket goes before anybody leaves the second.
+fn leavers(buckets: &[Vec<Known>; 2], newcomer: Known) -> Vec<u16> {
+    let [first, second] = buckets;
+    let goes_anyway = |entry: &Known| entry.hold(newcomer.seen) <= Hold::Unconfirmed;
+    if first.iter().any(goes_anyway) {
+        return leavers_of(first, newcomer);
+    }
+    leavers_of(&[first.as_slice(), second].concat(), newcomer)
+}
+
+fn leavers_of(known: &[Known], newcomer: Known) -> Vec<u16> {
     let now = newcomer.seen;
     let rank = |entry: &Known| {
         // A confirmed newcomer does not ask for how long the confirmed ones have slept.
@@ -90,6 +99,11 @@ fn tuple(port: u16, protocol: u8) -> Tuple<V4> {
         destination_port: Port::new(80),
         protocol,
     }
+}
+
+/// All have the same buckets, and tags of their own.
+fn hash(known: Known) -> u64 {
+    u64::from(known.port) << 16
 }
 
 fn flow(known: Known) -> (Key, Flow<V4>) {
@@ -127,34 +141,50 @@ proptest! {
 
     #[test]
     fn a_newcomer_takes_the_place_that_the_model_gives_it(newcomers in entries()) {
-        let bucket: [[AtomicU64; 8]; WAYS] = Default::default();
+        let homes: [Cells<V4, AtomicU64>; 2] = Default::default();
+        let [first, second] = &homes;
         let is_there = |entry: &Known| {
             let (key, _) = flow(*entry);
-            bucket::find::<V4, AtomicU64>(&bucket, HASH, &key).is_some()
+            bucket::find::<V4, AtomicU64>(first, || Some(second), hash(*entry), &key).is_some()
         };
         let control = Control { timeouts: TIMEOUTS, fresh: 40, ..Control::default() };
-        let mut known: Vec<Known> = Vec::new();
+        let mut known: [Vec<Known>; 2] = Default::default();
         for newcomer in newcomers {
             let (key, flow) = flow(newcomer);
-            let inserted = bucket::insert::<V4, AtomicU64>(&bucket, HASH, &key, &flow, &control);
-            let is_in = matches!(inserted, Inserted::New(_));
-            let left: Vec<u16> =
-                known.iter().filter(|entry| !is_there(entry)).map(|entry| entry.port).collect();
-            if known.len() < WAYS {
-                prop_assert!(is_in && left.is_empty(), "there was room for {newcomer:?}");
+            let inserted = bucket::insert::<V4, AtomicU64, false>(
+                [first, second], hash(newcomer), &key, &flow, &control,
+            );
+            let went_to = inserted.ok().map(|Inserted { place, is_new }| {
+                assert!(is_new, "nobody else has its key");
+                place / WAYS
+            });
+            let [here, there] = known.each_ref().map(Vec::len);
+            let left: Vec<Known> =
+                known.iter().flatten().filter(|entry| !is_there(entry)).copied().collect();
+            if here + there < 2 * WAYS {
+                // The emptier, once there is one place left in the first.
+                let expected = usize::from(here >= WAYS - 1 && there < here);
+                prop_assert_eq!(went_to, Some(expected), "{:?} into {:?}", newcomer, known);
+                prop_assert!(left.is_empty(), "there was room for {newcomer:?}");
             } else {
                 let candidates = leavers(&known, newcomer);
+                let is_in = went_to.is_some();
                 prop_assert_eq!(is_in, !candidates.is_empty(), "{:?} of {:?}", newcomer, known);
                 prop_assert_eq!(left.len(), usize::from(is_in));
-                let is_right = left.iter().all(|port| candidates.contains(port));
+                let is_right = left.iter().all(|it| candidates.contains(&it.port));
                 prop_assert!(is_right, "{left:?} left, not one of {candidates:?}");
             }
-            known.retain(|entry| !left.contains(&entry.port));
-            if is_in {
-                known.push(newcomer);
+            for bucket in &mut known {
+                bucket.retain(|entry| left.iter().all(|it| it.port != entry.port));
             }
-            let tags = bucket.iter().map(|entry| entry[0].load(Ordering::SeqCst));
-            prop_assert_eq!(tags.filter(|it| it & tag::STATE == tag::LIVE).count(), known.len());
+            if let Some(bucket) = went_to {
+                known[bucket].push(newcomer);
+            }
+            for (bucket, known) in homes.iter().zip(&known) {
+                let tags = bucket.heads.iter().map(|head| head.tag.load(Ordering::SeqCst));
+                let live = tags.filter(|it| it & tag::STATE == tag::LIVE).count();
+                prop_assert_eq!(live, known.len());
+            }
         }
     }
 }

@@ -10,28 +10,29 @@ use std::{
 
 use abi::{
     control::{Control, Timeouts},
-    flow::{WAYS, seen, tag},
+    flow::{seen, tag},
 };
 use datapath::{
     Address, Port, V4, V6, Word,
     flow::{
         Flow, Hit, Key, Looks, Rewrite,
-        bucket::{self, Inserted, freed},
+        bucket::{self, Cells, freed},
         entry::{Epochs, Target},
     },
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-const BUCKETS: usize = 2;
-/// The first bucket has room for its three, the second has not.
-const KEYS: u32 = 6;
+/// Pairs of buckets.
+const PAIRS: usize = 2;
+/// The first pair has room for its half, the second has not.
+const KEYS: u32 = 12;
 const PROCESSORS: u64 = 3;
 const ROUNDS: u64 = 300;
 const STEPS: u32 = 100;
 const TIMEOUTS: Timeouts =
     Timeouts { tcp_new: 10, tcp_established: 100, tcp_closing: 5, udp: 20, other: 5, refresh: 4 };
 
-type Bucket<A> = [<A as Address>::Entry<Slow>; WAYS];
+type Homes<A> = [Cells<A, Slow>; 2];
 
 /// A word at which a processor may be held up, so that others come between any two steps of it.
 #[derive(Default)]
@@ -78,8 +79,13 @@ fn key(number: u32) -> Key {
     Key { pair: [word; 4], ports: word }
 }
 
-fn hash(bucket: usize) -> u64 {
-    0x1234_5678_9abc_0000 + bucket as u64
+/// Its upper bits, which a tag has, are the key's own.
+fn hash(number: u32) -> u64 {
+    0x1234_5678_0000_0000 + (u64::from(number % KEYS) << 16)
+}
+
+fn find<A: Address>([first, second]: &Homes<A>, number: u32) -> Option<Hit<'_, A, Slow>> {
+    bucket::find::<A, Slow>(first, || Some(second), hash(number), &key(number))
 }
 
 /// Every word says the number, so that a mixture of two flows shows.
@@ -118,31 +124,33 @@ fn check<A: Address>(hit: &Hit<'_, A, Slow>, wanted: &Key) {
     );
 }
 
-fn processor<A: Address>(buckets: &[Bucket<A>], numbers: &Numbers, now: u32, seed: u64) {
+fn processor<A: Address>(pairs: &[Homes<A>], numbers: &Numbers, now: u32, seed: u64) {
     let control = Control { timeouts: TIMEOUTS, fresh: 8, ..Control::default() };
     let mut random = StdRng::seed_from_u64(seed);
     for _ in 0..STEPS {
-        let at = random.random_range(0..BUCKETS);
+        let at = random.random_range(0..PAIRS);
         let number = numbers.next(random.random_range(0..KEYS / if at == 0 { 2 } else { 1 }));
-        let (bucket, hash, key) = (&buckets[at], hash(at), key(number));
+        let (homes, key) = (&pairs[at], key(number));
         match random.random_range(0..16) {
             0..12 => {
                 let state = if random.random() { seen::CONFIRMED } else { 0 };
                 let flow = flow::<A>(number, now, state);
-                match bucket::insert::<A, Slow>(bucket, hash, &key, &flow, &control) {
-                    Inserted::New(hit) | Inserted::Existing(hit) => check(&hit, &key),
-                    Inserted::Full => {}
+                let both = homes.each_ref();
+                let _refused =
+                    bucket::insert::<A, Slow, false>(both, hash(number), &key, &flow, &control);
+                if let Some(hit) = find::<A>(homes, number) {
+                    check(&hit, &key);
                 }
             }
             12..15 => {
-                if let Some(hit) = bucket::find::<A, Slow>(bucket, hash, &key) {
+                if let Some(hit) = find::<A>(homes, number) {
                     check(&hit, &key);
                     let old = hit.looks();
                     hit.set_looks(old, Looks { state: old.state | seen::CONFIRMED, ..old });
                 }
             }
             _ => {
-                if let Some(hit) = bucket::find::<A, Slow>(bucket, hash, &key) {
+                if let Some(hit) = find::<A>(homes, number) {
                     hit.retire();
                 }
             }
@@ -151,39 +159,39 @@ fn processor<A: Address>(buckets: &[Bucket<A>], numbers: &Numbers, now: u32, see
 }
 
 /// Frees what it finds, by the tag that it saw.
-fn agent<A: Address>(buckets: &[Bucket<A>], seed: u64) {
+fn agent<A: Address>(pairs: &[Homes<A>], seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     for _ in 0..STEPS / 16 {
-        for entry in buckets.iter().flatten() {
-            let tag = &entry.as_ref()[0];
-            let observed = tag.load();
+        for head in pairs.iter().flatten().flat_map(|bucket| &bucket.heads) {
+            let observed = head.tag.load();
             if observed & tag::STATE == tag::LIVE && random.random_range(0..4) == 0 {
-                tag.compare_exchange(observed, freed(observed));
+                head.tag.compare_exchange(observed, freed(observed));
             }
         }
     }
 }
 
 /// Nobody is at work: what is live is whole, and of each key there is one.
-fn verify<A: Address>(buckets: &[Bucket<A>]) -> usize {
+fn verify<A: Address>(pairs: &[Homes<A>]) -> usize {
     let mut live = 0;
-    for (at, bucket) in buckets.iter().enumerate() {
-        let mut ways = BTreeMap::new();
-        for (way, entry) in bucket.iter().enumerate() {
-            let words = entry.as_ref();
-            let observed = words[0].load();
+    for homes in pairs {
+        let mut places = BTreeMap::new();
+        let all = homes.iter().flat_map(|it| it.heads.iter().zip(&it.entries));
+        for (place, (head, entry)) in all.enumerate() {
+            let observed = head.tag.load();
             assert_ne!(observed & tag::STATE, tag::CLAIMED, "claimed for good");
             if observed & tag::STATE != tag::LIVE {
                 continue;
             }
-            assert_eq!((observed ^ hash(at)) & tag::HASH, 0);
-            let ports = words[1 + A::PAIR].load();
-            let before = ways.insert(ports, way);
-            assert_eq!(before, None, "way {way} has the key of another");
+            let ports = entry.as_ref()[A::PAIR].load();
+            assert_eq!((observed ^ hash(ports as u32 - 1)) & tag::HASH, 0);
+            let before = places.insert(ports, place);
+            assert_eq!(before, None, "place {place} has the key of another");
             live += 1;
         }
         for number in 0..KEYS {
-            let found = bucket::find::<A, Slow>(bucket, hash(at), &key(number));
+            let found = find::<A>(homes, number);
+            assert_eq!(found.is_some(), places.contains_key(&key(number).ports));
             if let Some(hit) = found {
                 check(&hit, &key(number));
             }
@@ -194,21 +202,21 @@ fn verify<A: Address>(buckets: &[Bucket<A>]) -> usize {
 
 fn hammer<A: Address>()
 where
-    Bucket<A>: Default + Sync,
+    Homes<A>: Default + Sync,
 {
-    let buckets: [Bucket<A>; BUCKETS] = Default::default();
+    let pairs: [Homes<A>; PAIRS] = Default::default();
     let numbers = Numbers(AtomicU32::new(0));
     let mut live = 0;
     for round in 0..ROUNDS {
         thread::scope(|scope| {
-            let (buckets, numbers) = (&buckets, &numbers);
+            let (pairs, numbers) = (&pairs, &numbers);
             for id in 0..PROCESSORS {
                 let seed = round * PROCESSORS + id;
-                scope.spawn(move || processor::<A>(buckets, numbers, round as u32, seed));
+                scope.spawn(move || processor::<A>(pairs, numbers, round as u32, seed));
             }
-            scope.spawn(move || agent::<A>(buckets, round));
+            scope.spawn(move || agent::<A>(pairs, round));
         });
-        live += verify::<A>(&buckets);
+        live += verify::<A>(&pairs);
     }
     assert!(live > 0, "nothing was left to look at");
 }

@@ -31,64 +31,64 @@ const fn elements(table: Table) -> usize {
 
 type Sided<const ELEMENTS: usize> = Array<Block, ELEMENTS, MMAPABLE>;
 
-#[btf_map(name = "zg6_control")]
+#[btf_map(name = "zg7_control")]
 pub static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
-#[btf_map(name = "zg6_addr4")]
+#[btf_map(name = "zg7_addr4")]
 pub static ADDRESSES4: Sided<{ elements(Table::Addresses4) }> = Array::new();
-#[btf_map(name = "zg6_rows")]
+#[btf_map(name = "zg7_rows")]
 pub static ROWS: Sided<{ elements(Table::Rows) }> = Array::new();
-#[btf_map(name = "zg6_portsets")]
+#[btf_map(name = "zg7_portsets")]
 pub static PORT_SETS: Sided<{ elements(Table::PortSets) }> = Array::new();
-#[btf_map(name = "zg6_pages")]
+#[btf_map(name = "zg7_pages")]
 pub static PAGES: Sided<{ elements(Table::Pages) }> = Array::new();
-#[btf_map(name = "zg6_endpoints")]
+#[btf_map(name = "zg7_endpoints")]
 pub static ENDPOINTS: Sided<{ elements(Table::Endpoints) }> = Array::new();
-#[btf_map(name = "zg6_services")]
+#[btf_map(name = "zg7_services")]
 pub static SERVICES: Sided<{ elements(Table::Services) }> = Array::new();
-#[btf_map(name = "zg6_backends")]
+#[btf_map(name = "zg7_backends")]
 pub static BACKENDS: Sided<{ elements(Table::Backends) }> = Array::new();
-#[btf_map(name = "zg6_slots")]
+#[btf_map(name = "zg7_slots")]
 pub static SLOTS: Sided<{ elements(Table::Slots) }> = Array::new();
-#[btf_map(name = "zg6_intervals")]
+#[btf_map(name = "zg7_intervals")]
 pub static INTERVALS: Sided<{ elements(Table::Intervals) }> = Array::new();
 
-#[btf_map(name = "zg6_addr6")]
+#[btf_map(name = "zg7_addr6")]
 pub static ADDRESSES6: HashMap<Address6Key, u64, 65_536, NO_PREALLOC> = HashMap::new();
 /// The data of a `Prefix6Key`: everything after the length.
-#[btf_map(name = "zg6_prefix6")]
+#[btf_map(name = "zg7_prefix6")]
 pub static PREFIXES6: LpmTrie<[u8; 24], u64, 131_072> = LpmTrie::new();
-#[btf_map(name = "zg6_frontends")]
+#[btf_map(name = "zg7_frontends")]
 pub static FRONTENDS: HashMap<FrontendKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
 
-#[btf_map(name = "zg6_next_hops")]
+#[btf_map(name = "zg7_next_hops")]
 pub static NEXT_HOPS: Array<NextHop, 65_536, MMAPABLE> = Array::new();
-#[btf_map(name = "zg6_neighbours")]
+#[btf_map(name = "zg7_neighbours")]
 pub static NEIGHBOURS: Array<NextHop, { Neighbours::ENTRIES as usize }, MMAPABLE> = Array::new();
-#[btf_map(name = "zg6_ports")]
+#[btf_map(name = "zg7_ports")]
 pub static PORTS: Array<Port, 4096, MMAPABLE> = Array::new();
 
-#[btf_map(name = "zg6_flows4")]
+#[btf_map(name = "zg7_flows4")]
 pub static FLOWS4: Array<Bucket<WORDS4>, 65_536, MMAPABLE> = Array::new();
-#[btf_map(name = "zg6_flows6")]
+#[btf_map(name = "zg7_flows6")]
 pub static FLOWS6: Array<Bucket<WORDS6>, 65_536, MMAPABLE> = Array::new();
 
-#[btf_map(name = "zg6_peers")]
+#[btf_map(name = "zg7_peers")]
 pub static PEERS: LruHashMap<PeerKey, Peer, 65_536> = LruHashMap::new();
-#[btf_map(name = "zg6_affinity")]
+#[btf_map(name = "zg7_affinity")]
 pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { AFFINITY_ENTRIES as usize }> =
     LruHashMap::new();
 
-#[btf_map(name = "zg6_counters")]
+#[btf_map(name = "zg7_counters")]
 pub static COUNTERS_MAP: PerCpuArray<u64, { COUNTERS as usize }> = PerCpuArray::new();
 
-#[btf_map(name = "zg6_tail_xdp")]
+#[btf_map(name = "zg7_tail_xdp")]
 pub static TAIL_XDP: ProgramArray<{ abi::tail::XDP_PROGRAMS.len() }> = ProgramArray::new();
-#[btf_map(name = "zg6_tail_tc")]
+#[btf_map(name = "zg7_tail_tc")]
 pub static TAIL_TC: ProgramArray<{ abi::tail::TC_PROGRAMS.len() }> = ProgramArray::new();
 
 /// Room for a slow path's work: one packet at a time on a processor, since programs of these
 /// types do not interrupt each other.
-#[btf_map(name = "zg6_work")]
+#[btf_map(name = "zg7_work")]
 static WORK: PerCpuArray<[u64; WORK_WORDS], 1> = PerCpuArray::new();
 
 const WORK_WORDS: usize = size_of::<Work<V6>>().div_ceil(8);

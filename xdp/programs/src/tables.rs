@@ -8,6 +8,7 @@ use abi::{
     frontend::FrontendKey,
     next_hop::NextHop,
     port::Port,
+    reason::DropReason,
     table::{Block, Table},
 };
 use aya_ebpf::{
@@ -15,9 +16,12 @@ use aya_ebpf::{
     btf_maps::lpm_trie::Key,
     helpers::{bpf_jiffies64, bpf_ktime_get_ns},
 };
-use datapath::{Tables, flow::bucket::Bucket};
+use datapath::{
+    Tables, V4, V6, Work,
+    flow::bucket::{Bucket, Inserted},
+};
 
-use crate::{maps, word::MapWord};
+use crate::{global, maps, word::MapWord};
 
 pub struct KernelTables;
 
@@ -88,6 +92,16 @@ impl Tables for KernelTables {
     fn flows6(&self, bucket: u32) -> Option<&Bucket<[MapWord; WORDS6], MapWord>> {
         // SAFETY: as above.
         maps::FLOWS6.get_ptr(bucket).map(|value| unsafe { &*value.cast() })
+    }
+
+    #[inline(always)]
+    fn insert4(&self, _: &Work<V4>, hash: u64) -> Result<Inserted, DropReason> {
+        global::unpack(global::insert4(hash))
+    }
+
+    #[inline(always)]
+    fn insert6(&self, _: &Work<V6>, hash: u64) -> Result<Inserted, DropReason> {
+        global::unpack(global::insert6(hash))
     }
 
     #[inline(always)]

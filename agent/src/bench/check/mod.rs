@@ -17,13 +17,15 @@ use self::{
 };
 use super::{
     BenchError,
+    bystanders::Bystanders,
     compare::Scenario,
     machine::Machine,
+    node::{self, Node},
     options::{Output, PathOptions},
-    path::PathBench,
     scenario::GROUPS,
     store::need_root,
-    wire::{Lab, Router, Sink, Traffic, measure, sweep},
+    way,
+    wire::{Lab, Router, Sink, Target, Traffic, measure, sweep},
 };
 
 /// What to compare with.
@@ -76,14 +78,16 @@ fn measured() -> Result<Ratios, BenchError> {
 
 /// Of each scenario with few flows and with many that caches hold, to the fixed work.
 fn path() -> Result<Section, BenchError> {
-    let mut bench = PathBench::open(&PathOptions::short(ROUNDS))?;
+    let options = PathOptions::short(ROUNDS);
+    let most = FLOWS.into_iter().max().unwrap_or_default();
+    let mut node = [Node::open(&options, Bystanders::NONE, most, &way::open()?)?];
     let mut section = Section::new();
     for flows in FLOWS {
-        let mut rows = vec![bench.replacing(flows)?];
+        let mut rows = node::replacing(&mut node, flows)?;
         for group in GROUPS {
-            rows.extend(bench.group(group, flows)?);
+            rows.extend(node::group(&mut node, group, flows)?);
         }
-        section.extend(rows.iter().map(|row| (name(row.scenario, row.flows), row.ratio)));
+        section.extend(rows.iter().flatten().map(|row| (name(row.scenario, row.flows), row.ratio)));
     }
     Ok(section)
 }
@@ -99,12 +103,18 @@ fn wire() -> Result<Section, BenchError> {
         (Sink::Count, Scenario::Established, &[64, 10_000][..]),
         (Sink::Reflect, Scenario::RoundTrip, &[64]),
     ] {
-        let labs = [Router::Zonegate, Router::Redirect].map(|router| Lab::new(router, sink));
+        let labs = [Router::Zonegate, Router::Redirect].map(|router| Lab::new(router, sink, 1));
         let labs = labs.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let labs: Vec<&Lab> = labs.iter().collect();
         for flows in many.iter().copied() {
-            let traffic = Traffic { flows, size: 64, frames: 50_000, rounds: 9 };
-            if let [node, least] = measure(&labs, traffic)?[..] {
+            let traffic = Traffic {
+                target: Target::Services,
+                processors: 1,
+                flows,
+                size: 64,
+                frames: 50_000,
+                rounds: 9,
+            };
+            if let [node, least] = measure(labs.iter().map(|lab| (lab, traffic)))?[..] {
                 let ratio = node.ns_per_packet / least.ns_per_packet;
                 section.insert(name(scenario.name(), flows), ratio);
             }

@@ -14,28 +14,29 @@ use super::{
     BenchError,
     machine::Machine,
     store::need_root,
-    wire::{CompareOptions, Lab, Router, Sink, Traffic, measure, sweep},
+    wire::{CompareOptions, Lab, Router, Sink, Target, Traffic, measure, sweep},
 };
 
-/// Measures and prints. Needs root, and nft or iptables-legacy for routers of these.
+/// Measures and prints. Needs root, and nft, iptables-legacy or xdp-filter for routers of these.
 pub fn run(options: &CompareOptions, out: &mut dyn Write) -> Result<(), BenchError> {
     need_root()?;
     sweep()?;
     let machine = Machine::this();
+    let routers = options.routers();
     let mut rows = Vec::new();
     for (sink, scenarios) in [
-        (Sink::Count, &[Scenario::Established, Scenario::New][..]),
+        (Sink::Count, &[Scenario::Established, Scenario::New, Scenario::Denied][..]),
         (Sink::Reflect, &[Scenario::RoundTrip]),
     ] {
-        let routers = options.routers.iter().copied();
         let wanted = |router: &Router| scenarios.iter().any(|it| it.has(*router));
-        let labs = routers.filter(wanted).map(|router| Lab::new(router, sink));
+        let labs = routers.iter().copied().filter(wanted);
+        let labs = labs.map(|router| Lab::new(router, sink, 1));
         let labs = labs.collect::<Result<Vec<_>, _>>()?;
         for scenario in scenarios {
             rows.extend(compare(&labs, *scenario, options)?);
         }
     }
-    let place = |row: &Row| options.routers.iter().position(|router| *router == row.router);
+    let place = |row: &Row| routers.iter().position(|router| *router == row.router);
     rows.sort_by_key(|row| (row.scenario, place(row)));
     let report = CompareReport { machine, rows };
     if let Some(path) = &options.svg {
@@ -53,12 +54,14 @@ fn compare(
     let is_new = scenario == Scenario::New;
     let frames = options.rounds.frames();
     let traffic = Traffic {
+        target: if scenario == Scenario::Denied { Target::Unwanted } else { Target::Services },
+        processors: 1,
         flows: if is_new { 0 } else { options.flows },
         size: SIZE,
         frames: if is_new { frames.min(MOST_NEW / options.rounds.rounds()) } else { frames }.into(),
         rounds: options.rounds.rounds(),
     };
-    let figures = measure(&labs, traffic)?;
+    let figures = measure(labs.iter().map(|lab| (*lab, traffic)))?;
     // Of new flows every frame is of its own.
     let flows = if is_new { traffic.frames as u32 } else { traffic.flows };
     let row = |(lab, figures): (&&Lab, _)| Row { router: lab.router, scenario, flows, figures };

@@ -1,4 +1,4 @@
-//! The plot: how many packets each router delivers, a bar for each scenario.
+//! The plot: how many packets each router delivers, or drops, a bar with the least and the most.
 //!
 //! Texts are placed by estimated widths, not by fonts of this machine, so that the file is the same
 //! everywhere.
@@ -10,16 +10,18 @@ use plotters::{
     chart::ChartBuilder,
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea},
-    element::{Rectangle, Text},
+    element::{ErrorBar, Rectangle, Text},
     prelude::SVGBackend,
-    style::{Color, RGBColor, WHITE},
+    style::{BLACK, Color, RGBColor, WHITE},
 };
 
 use super::report::{Row, Scenario};
+use crate::bench::statistics::Summary;
 
 type PlotError = DrawingAreaErrorKind<io::Error>;
 
-const SCENARIOS: [Scenario; 3] = [Scenario::Established, Scenario::RoundTrip, Scenario::New];
+const SCENARIOS: [Scenario; 4] =
+    [Scenario::Established, Scenario::RoundTrip, Scenario::New, Scenario::Denied];
 const COLOR: RGBColor = RGBColor(0, 114, 178);
 const ROW: u32 = 24;
 const HEAD: u32 = 60;
@@ -62,12 +64,16 @@ fn panel(
         .build_cartesian_2d(-most * 0.3..most * 1.15, 0.0..rows.len() as f64)?;
     for (index, row) in rows.iter().enumerate() {
         let bottom = (rows.len() - index) as f64 - 0.85;
-        let bar = [(0.0, bottom), (row.figures.kpps.median, bottom + 0.7)];
+        let Summary { min, median, max } = row.figures.kpps;
+        let bar = [(0.0, bottom), (median, bottom + 0.7)];
         let label = |text: String, x| Text::new(text, (x, bottom + 0.6), ("sans-serif", 13));
         chart.draw_series([Rectangle::new(bar, COLOR.filled())])?;
+        let middle = bottom + 0.35;
+        let span = ErrorBar::new_horizontal(middle, min, median, max, BLACK.stroke_width(1), 7);
+        chart.draw_series([span])?;
         chart.draw_series([
             label(row.router.name(), -most * 0.29),
-            label(format!("{:.0}", row.figures.kpps.median), row.figures.kpps.median + most * 0.01),
+            label(format!("{median:.0}"), max + most * 0.01),
         ])?;
     }
     Ok(())

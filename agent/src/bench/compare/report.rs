@@ -37,6 +37,8 @@ pub enum Scenario {
     RoundTrip,
     /// Every packet is the first of its flow.
     New,
+    /// Packets that the node drops where they come in.
+    Denied,
 }
 
 impl Scenario {
@@ -45,6 +47,7 @@ impl Scenario {
             Self::Established => "established",
             Self::RoundTrip => "round-trip",
             Self::New => "new",
+            Self::Denied => "denied",
         }
     }
 
@@ -52,9 +55,14 @@ impl Scenario {
     /// is sent back does not reach the sink.
     pub fn has(self, router: Router) -> bool {
         match router {
-            Router::Tx | Router::Drop => self == Self::Established,
-            Router::Redirect | Router::Kernel => self != Self::New,
-            Router::Zonegate | Router::Nftables(_) | Router::Iptables(_) => true,
+            Router::Tx => self == Self::Established,
+            Router::Drop => self == Self::Denied,
+            Router::Redirect | Router::Kernel => {
+                matches!(self, Self::Established | Self::RoundTrip)
+            }
+            Router::XdpFilter => self != Self::New,
+            Router::Nftables(_) | Router::Iptables(_) => self != Self::Denied,
+            Router::Zonegate => true,
         }
     }
 }

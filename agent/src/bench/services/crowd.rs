@@ -19,13 +19,15 @@ pub const NODE: &str = "node-0";
 pub struct Crowd {
     pub services: u32,
     pub endpoints: u32,
+    /// That endpoints are on, in turn; no more than there are endpoints, or next hops.
+    pub pods: u32,
 }
 
 /// From these on; services have an address each, in 172.16.0.0/12 and on.
 const SERVICES: u32 = 172 << 24 | 16 << 16;
-const PODS: u32 = 10 << 24 | 192 << 16;
+pub const PODS: u32 = 10 << 24 | 192 << 16;
 /// As many as there are next hops for.
-const MOST_PODS: u32 = 60_000;
+pub const MOST_PODS: u32 = 60_000;
 const PODS_PER_NODE: u32 = 100;
 /// What a slot weighs, on both sides.
 const SLOT: u32 = 2 * size_of::<u32>() as u32;
@@ -76,7 +78,8 @@ impl Crowd {
     }
 
     fn pods(self) -> u32 {
-        self.services.saturating_mul(self.endpoints).clamp(1, MOST_PODS)
+        let endpoints = self.services.saturating_mul(self.endpoints);
+        endpoints.min(self.pods).clamp(1, MOST_PODS)
     }
 }
 
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn all_of_it_fits_its_tables() {
-        let crowd = Crowd { services: 300, endpoints: 20 };
+        let crowd = Crowd { services: 300, endpoints: 20, pods: MOST_PODS };
         let mut world = World::default();
         crowd.resources().for_each(|resource| world.upsert(resource));
         let sets = world.backend_sets.values();

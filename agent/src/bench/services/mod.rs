@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 
 use self::{
-    crowd::{Crowd, NODE},
+    crowd::{Crowd, MOST_PODS, NODE},
     report::{ServicesReport, Times},
 };
 use super::{
@@ -52,7 +52,8 @@ pub fn run(options: &ServicesOptions, out: &mut dyn Write) -> Result<(), BenchEr
 }
 
 fn measure(options: &ServicesOptions, directory: &Path) -> Result<ServicesReport, BenchError> {
-    let crowd = Crowd { services: options.services, endpoints: options.endpoints };
+    let ServicesOptions { services, endpoints, .. } = *options;
+    let crowd = Crowd { services, endpoints, pods: MOST_PODS };
     let mut store = BenchStore::start(directory, NODE, crowd.tables())?;
     let (accepted, answer) = change(&mut store, crowd.resources().collect())?;
     let load = Times::of(&[accepted.compile], &[accepted.commit], &[answer]);

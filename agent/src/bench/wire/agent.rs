@@ -15,7 +15,9 @@ use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 use super::{
     WireError,
     namespace::{Namespace, run},
-    router::{BACKEND_PORT, CLIENTS, SERVICE_PORT, ZONEGATE_SERVICES, backend, service},
+    router::{
+        BACKEND_PORT, CALLED, CLIENTS, SERVICE_PORT, ZONEGATE_SERVICES, backend, service, unwanted,
+    },
 };
 
 /// An agent with services; it ends with this, or with the benchmark.
@@ -82,17 +84,28 @@ impl Drop for Agent {
 const NODE: &str = "bench";
 const START: Duration = Duration::from_mins(1);
 
-/// Clients are pods of a node beyond the generator's wire, backends pods of one beyond the sink's:
+/// Nobody may reach this node's own pods. Clients are pods of a node beyond the generator's wire, backends pods of one beyond the sink's:
 /// no address but the service's is translated, as by kube-proxy.
 fn services() -> String {
     let mut text = format!(
         "kind: Node\nname: {NODE}\naddresses: [10.200.0.1]\n---\n\
          kind: Node\nname: clients\naddresses: [10.200.0.2]\npodPrefixes: [{CLIENTS}]\n---\n\
-         kind: Node\nname: backends\naddresses: [10.201.0.2]\n"
+         kind: Node\nname: backends\naddresses: [10.201.0.2]\n---\n\
+         kind: AddressSet\nname: pods\nprefixes: [{}/26]\n---\n\
+         kind: Policy\nname: isolated\ntier: NETWORK\nsubjects: [pods]\ningress: {{rules: []}}\n",
+        unwanted(0)
     );
+    for index in 0..CALLED {
+        let address = unwanted(index);
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "---\nkind: Workload\nname: w{index}\nnode: {NODE}\naddresses: [{address}]\n\
+             interface: pod{index}\n"
+        );
+    }
     for index in 0..ZONEGATE_SERVICES {
         let (service, backend) = (service(index), backend(index));
-        // Writing to a string does not fail.
         let _ = write!(
             text,
             "---\nkind: BackendSet\nname: s{index}\nbackends: \

@@ -10,6 +10,8 @@ pub enum WireError {
     Command { command: String, reason: String },
     #[error("nothing came through {router}")]
     NothingCame { router: String },
+    #[error("{router} lets through what it is to drop")]
+    Unwanted { router: String },
     #[error(transparent)]
     Generate(#[from] GenerateError),
     #[error(transparent)]

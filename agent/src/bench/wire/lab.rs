@@ -11,6 +11,7 @@ use super::{
     namespace::Namespace,
     router::{BACKENDS, CLIENTS, Router},
     rules,
+    xdp_filter::XdpFilter,
 };
 use crate::{
     bench::generate::{Load, Sender},
@@ -24,7 +25,8 @@ pub struct Lab {
     _sink: Namespace,
     // After what is inside has ended.
     _agent: Option<Agent>,
-    _node: Namespace,
+    _filter: Option<XdpFilter>,
+    node: Namespace,
     programs: Vec<WirePrograms>,
     counter: usize,
 }
@@ -38,12 +40,13 @@ pub enum Sink {
 }
 
 impl Lab {
-    pub fn new(router: Router, sink: Sink) -> Result<Self, WireError> {
+    /// `queues` is how many each interface has: a processor's frames go through one of them.
+    pub fn new(router: Router, sink: Sink, queues: u32) -> Result<Self, WireError> {
         let what = format!("{}-{}", router.name(), if sink == Sink::Count { "c" } else { "r" });
         let [generator, node, end] =
             ["gen", "node", "sink"].map(|place| Namespace::create(&format!("{what}-{place}")));
         let (generator, node, end) = (generator?, node?, end?);
-        connect(&generator, &node, &end)?;
+        connect(&generator, &node, &end, queues)?;
         let processors = CpuSet::count() as u32;
         let mut programs = Vec::new();
         let mut attach =
@@ -67,7 +70,7 @@ impl Lab {
             Sink::Count => attach(&end, WireProgram::Drop, "sink0", None)?,
             Sink::Reflect => attach(&end, WireProgram::Reflect, "sink0", None)?,
         };
-        let mut agent = None;
+        let (mut agent, mut filter) = (None, None);
         let mut counter = if sink == Sink::Count { far } else { near };
         match router {
             Router::Redirect => {
@@ -82,19 +85,30 @@ impl Lab {
             Router::Kernel => {}
             Router::Nftables(services) => rules::nftables(&node, services)?,
             Router::Iptables(services) => rules::iptables(&node, services)?,
+            Router::XdpFilter => filter = Some(XdpFilter::start(&node)?),
             Router::Zonegate => agent = Some(Agent::start(&node)?),
         }
-        Ok(Self { router, generator, _sink: end, _agent: agent, _node: node, programs, counter })
+        Ok(Self {
+            router,
+            generator,
+            _sink: end,
+            _agent: agent,
+            _filter: filter,
+            node,
+            programs,
+            counter,
+        })
     }
 
-    /// Makes what sends into this lab's wire, from inside it.
+    /// Makes what sends into this lab's wire, from inside it and so many processors.
     pub fn sender(
         &self,
+        processors: u32,
         load: impl FnOnce(u32) -> Result<Load, WireError> + Send,
     ) -> Result<Sender, WireError> {
         self.generator.run(|| {
             let interface = if_nametoindex("gen0").map_err(io::Error::from)?;
-            Ok(Sender::open(load(interface)?, 1, BATCH)?)
+            Ok(Sender::open(load(interface)?, processors, BATCH)?)
         })
     }
 
@@ -110,9 +124,22 @@ impl Lab {
     pub fn counted(&self) -> u64 {
         self.programs[self.counter].counted()
     }
+
+    /// Frames that the node's program has dropped where they came in, as the kernel counts them.
+    pub fn dropped(&self) -> Result<u64, WireError> {
+        let output = self.node.command("ethtool").args(["-S", "gen0"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().filter_map(drops).sum())
+    }
 }
 
 const BATCH: u32 = 64;
+
+/// Of one queue, in a line of a veth's statistics.
+fn drops(line: &str) -> Option<u64> {
+    let (name, count) = line.trim().split_once(": ")?;
+    (name.starts_with("rx_queue_") && name.ends_with("_xdp_drops")).then(|| count.parse().ok())?
+}
 
 /// Link addresses: of the generator, the node's two ports, and the sink.
 pub const GENERATOR: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -143,7 +170,12 @@ fn text(mac: [u8; 6]) -> String {
 }
 
 /// The node's ports are named for what is behind them. Neighbours are permanent: nobody answers.
-fn connect(generator: &Namespace, node: &Namespace, sink: &Namespace) -> Result<(), WireError> {
+fn connect(
+    generator: &Namespace,
+    node: &Namespace,
+    sink: &Namespace,
+    queues: u32,
+) -> Result<(), WireError> {
     for namespace in [generator, node, sink] {
         namespace.feed(&["sysctl", "-q", "-p", "-"], QUIET)?;
     }
@@ -171,9 +203,13 @@ fn connect(generator: &Namespace, node: &Namespace, sink: &Namespace) -> Result<
     ])?;
     generator.ip(&["link set gen0 up".to_owned()])?;
     sink.ip(&["link set sink0 up".to_owned()])?;
+    let queues = queues.to_string();
     for (namespace, interface) in
         [(generator, "gen0"), (node, "gen0"), (node, "sink0"), (sink, "sink0")]
     {
+        if queues != "1" {
+            namespace.feed(&["ethtool", "-L", interface, "rx", &queues, "tx", &queues], "")?;
+        }
         // GRO turns NAPI on, without which a veth takes no frames that XDP sends.
         namespace.feed(&["ethtool", "-K", interface, "gro", "on"], "")?;
     }
@@ -189,3 +225,16 @@ net.ipv4.conf.default.rp_filter=0
 net.ipv4.conf.all.send_redirects=0
 net.ipv4.conf.default.send_redirects=0
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_summed_over_queues() {
+        let text = "NIC statistics:\n     peer_ifindex: 2\n     rx_queue_0_xdp_packets: 9\n     \
+                    rx_queue_0_xdp_drops: 4\n     rx_queue_1_xdp_drops: 3\n     \
+                    tx_queue_0_xdp_xmit_errors: 1\n";
+        assert_eq!(text.lines().filter_map(drops).sum::<u64>(), 7);
+    }
+}

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     WireError,
     lab::{GENERATOR, Lab, NODE},
-    router::{BACKEND_PORT, CALLED, SERVICE_PORT, backend, service},
+    router::{BACKEND_PORT, CALLED, Router, SERVICE_PORT, backend, service, unwanted},
     softirq,
 };
 use crate::bench::{
@@ -22,12 +22,25 @@ use crate::bench::{
 /// What is sent through every lab.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
+    pub target: Target,
+    /// That send, at the same time, each frames of its own flows.
+    pub processors: u32,
     /// 0: every frame is of another flow.
     pub flows: u32,
     /// Of frames, in bytes, with the four of the checksum that a NIC appends.
     pub size: u32,
+    /// Of a round.
     pub frames: u64,
     pub rounds: u32,
+}
+
+/// Where frames are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Services, or their backends where the router has no services. What arrives counts.
+    Services,
+    /// Addresses that nobody may reach. What the node drops counts, and nothing may arrive.
+    Unwanted,
 }
 
 /// What came of it.
@@ -42,19 +55,22 @@ pub struct Figures {
 }
 
 /// Sends through each of the labs in turn, round after round; figures are in the order of labs.
-pub fn measure(labs: &[&Lab], traffic: Traffic) -> Result<Vec<Figures>, WireError> {
+pub fn measure<'l>(
+    labs: impl Iterator<Item = (&'l Lab, Traffic)>,
+) -> Result<Vec<Figures>, WireError> {
     let mut runs = Vec::new();
-    for lab in labs {
-        let sender = lab.sender(|interface| load(lab, traffic, interface))?;
-        runs.push(Run { lab, sender, kpps: Vec::new(), ns: Vec::new(), loss: Vec::new() });
+    for (lab, traffic) in labs {
+        let sender = lab.sender(traffic.processors, |interface| load(lab, traffic, interface))?;
+        runs.push(Run { lab, traffic, sender, kpps: Vec::new(), ns: Vec::new(), loss: Vec::new() });
     }
     for run in &runs {
         // Flows are established, caches warm.
-        run.send(WARM_UP.max(2 * u64::from(traffic.flows)))?;
+        run.send(WARM_UP.max(2 * u64::from(run.traffic.flows)))?;
     }
-    for _ in 0..traffic.rounds {
+    let rounds = runs.iter().map(|run| run.traffic.rounds).max().unwrap_or_default();
+    for _ in 0..rounds {
         for run in &mut runs {
-            run.round(traffic.frames)?;
+            run.round()?;
         }
     }
     Ok(runs.into_iter().map(Run::figures).collect())
@@ -62,11 +78,12 @@ pub fn measure(labs: &[&Lab], traffic: Traffic) -> Result<Vec<Figures>, WireErro
 
 const WARM_UP: u64 = 1000;
 
-/// UDP of clients to services, or to their backends where the router has no services.
+/// UDP of clients to the target.
 fn load(lab: &Lab, traffic: Traffic, interface: u32) -> Result<Load, WireError> {
-    let (first, count, port) = match lab.router.services() {
-        Some(services) => (service(0), services.min(CALLED), SERVICE_PORT),
-        None => (backend(0), CALLED, BACKEND_PORT),
+    let (first, count, port) = match (traffic.target, lab.router.services()) {
+        (Target::Unwanted, _) => (unwanted(0), CALLED, BACKEND_PORT),
+        (Target::Services, Some(services)) => (service(0), services.min(CALLED), SERVICE_PORT),
+        (Target::Services, None) => (backend(0), CALLED, BACKEND_PORT),
     };
     let is_new = traffic.flows == 0;
     // New flows come from other clients than established ones.
@@ -90,6 +107,7 @@ const FCS: u32 = 4;
 
 struct Run<'a> {
     lab: &'a Lab,
+    traffic: Traffic,
     sender: Sender,
     kpps: Vec<f64>,
     ns: Vec<f64>,
@@ -97,12 +115,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn round(&mut self, frames: u64) -> Result<(), WireError> {
-        let before = self.lab.counted();
+    fn round(&mut self) -> Result<(), WireError> {
+        let frames = self.traffic.frames;
+        let (before, arrived) = (self.counted()?, self.lab.counted());
         let time = self.send(frames)?;
-        let counted = self.lab.counted() - before;
+        let counted = self.counted()? - before;
+        let router = || self.lab.router.name();
         if counted == 0 {
-            return Err(WireError::NothingCame { router: self.lab.router.name() });
+            return Err(WireError::NothingCame { router: router() });
+        }
+        if self.traffic.target == Target::Unwanted
+            && self.lab.router != Router::Drop
+            && self.lab.counted() != arrived
+        {
+            return Err(WireError::Unwanted { router: router() });
         }
         let ns = time.as_secs_f64() * 1e9 / counted as f64;
         self.ns.push(ns);
@@ -115,19 +141,26 @@ impl Run<'_> {
     /// sender's thread's, in which packets are mostly forwarded, and what no such thread is charged.
     fn send(&self, frames: u64) -> Result<Duration, WireError> {
         let until = self.sender.made() + frames;
-        let counted = self.lab.counted() + frames;
+        let counted = self.counted()? + frames;
         let amount = Amount { frames: Some(until), time: None, rate: None };
         let before = self.softirq_time()?;
         let sent = self.lab.at_generator(|| Ok(self.sender.send(amount, Instant::now())?))?;
-        let mut last = self.lab.counted();
+        let mut last = self.counted()?;
         let mut quiet = 0;
         while last < counted && quiet < QUIET_TICKS {
             thread::sleep(TICK);
-            let now = self.lab.counted();
+            let now = self.counted()?;
             quiet = if now == last { quiet + 1 } else { 0 };
             last = now;
         }
         Ok(sent.busy + self.softirq_time()?.saturating_sub(before))
+    }
+
+    fn counted(&self) -> Result<u64, WireError> {
+        match self.traffic.target {
+            Target::Services => Ok(self.lab.counted()),
+            Target::Unwanted => self.lab.dropped(),
+        }
     }
 
     fn softirq_time(&self) -> Result<Duration, WireError> {

@@ -13,6 +13,7 @@ mod report;
 mod router;
 mod rules;
 mod softirq;
+mod xdp_filter;
 
 use std::io::Write;
 
@@ -21,9 +22,9 @@ use self::report::{WireReport, WireRow};
 pub use self::{
     error::WireError,
     lab::{Lab, Sink},
-    measure::{Figures, Traffic, measure},
-    namespace::sweep,
-    options::{CompareOptions, WireOptions},
+    measure::{Figures, Target, Traffic, measure},
+    namespace::{run as command, sweep},
+    options::{CompareOptions, Rounds, WireOptions},
     router::Router,
 };
 use super::{BenchError, machine::Machine, store::need_root};
@@ -33,18 +34,20 @@ pub fn run(options: &WireOptions, out: &mut dyn Write) -> Result<(), BenchError>
     need_root()?;
     sweep()?;
     let machine = Machine::this();
-    let labs = ROUTERS.map(|router| Lab::new(router, Sink::Count));
+    let labs = ROUTERS.map(|router| Lab::new(router, Sink::Count, 1));
     let labs = labs.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::new();
     for flows in &options.flows {
         for size in &options.sizes {
             let traffic = Traffic {
+                target: Target::Services,
+                processors: 1,
                 flows: *flows,
                 size: *size,
                 frames: options.rounds.frames().into(),
                 rounds: options.rounds.rounds(),
             };
-            let figures = measure(&labs.iter().collect::<Vec<_>>(), traffic)?;
+            let figures = measure(labs.iter().map(|lab| (lab, traffic)))?;
             rows.extend(labs.iter().zip(figures).map(|(lab, figures)| WireRow {
                 router: lab.router,
                 flows: *flows,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::router::Router;
+use super::{router::Router, xdp_filter::XdpFilter};
 use crate::bench::options::{Output, count};
 
 /// Patience, and where results go.
@@ -26,15 +26,10 @@ pub struct WireOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct CompareOptions {
-    /// Routers to compare
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "LIST",
-        default_value = "zonegate,redirect,tx,\
-        kernel,nftables-10,nftables-1000,nftables-10000,iptables-10,iptables-1000,iptables-10000"
-    )]
-    pub routers: Vec<Router>,
+    /// Routers to compare [default: zonegate,redirect,tx,drop,kernel, xdp-filter where it is installed,
+    /// and nftables and iptables with 10, 1000 and 10000 services]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    routers: Vec<Router>,
     /// Flows that established frames are of in turn
     #[arg(long, default_value = "64", value_parser = count, value_name = "COUNT")]
     pub flows: u32,
@@ -45,6 +40,22 @@ pub struct CompareOptions {
     /// Draws the figures, as SVG
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+impl CompareOptions {
+    pub fn routers(&self) -> Vec<Router> {
+        if !self.routers.is_empty() {
+            return self.routers.clone();
+        }
+        let filter = XdpFilter::is_installed().then_some(Router::XdpFilter);
+        let rules = [Router::Nftables, Router::Iptables];
+        let plain = [Router::Zonegate, Router::Redirect, Router::Tx, Router::Drop, Router::Kernel];
+        plain
+            .into_iter()
+            .chain(filter)
+            .chain(rules.into_iter().flat_map(|rules| [10, 1000, 10_000].map(rules)))
+            .collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, Args)]

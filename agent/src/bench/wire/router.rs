@@ -17,6 +17,8 @@ pub enum Router {
     Drop,
     /// The kernel's forwarding, without any netfilter rule.
     Kernel,
+    /// xdp-filter of xdp-tools before the kernel's forwarding.
+    XdpFilter,
     /// As kube-proxy writes its rules for so many services.
     Nftables(u32),
     Iptables(u32),
@@ -53,6 +55,11 @@ pub const fn service(index: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits((10 << 24 | 96 << 16) + index)
 }
 
+/// Addresses that nobody may reach: ZoneGate's workloads, and what xdp-filter is told.
+pub const fn unwanted(index: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits((10 << 24 | 130 << 16) + index)
+}
+
 /// Of the service with the same number.
 pub const fn backend(index: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits((10 << 24 | 129 << 16) + index)
@@ -66,6 +73,7 @@ impl fmt::Display for Router {
             Self::Tx => f.write_str("tx"),
             Self::Drop => f.write_str("drop"),
             Self::Kernel => f.write_str("kernel"),
+            Self::XdpFilter => f.write_str("xdp-filter"),
             Self::Nftables(services) => write!(f, "nftables-{services}"),
             Self::Iptables(services) => write!(f, "iptables-{services}"),
         }
@@ -75,7 +83,8 @@ impl fmt::Display for Router {
 /// Not the name of a router.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not one of zonegate, redirect, tx, drop, kernel, nftables-N and iptables-N, N from 1 to 65536"
+    "not one of zonegate, redirect, tx, drop, kernel, xdp-filter, nftables-N and iptables-N, N from 1 to \
+     65536"
 )]
 pub struct NoRouter;
 
@@ -89,10 +98,17 @@ impl FromStr for Router {
         match text.split_once('-') {
             Some(("nftables", number)) => Ok(Self::Nftables(services(number)?)),
             Some(("iptables", number)) => Ok(Self::Iptables(services(number)?)),
-            _ => [Self::Zonegate, Self::Redirect, Self::Tx, Self::Drop, Self::Kernel]
-                .into_iter()
-                .find(|router| router.to_string() == text)
-                .ok_or(NoRouter),
+            _ => [
+                Self::Zonegate,
+                Self::Redirect,
+                Self::Tx,
+                Self::Drop,
+                Self::Kernel,
+                Self::XdpFilter,
+            ]
+            .into_iter()
+            .find(|router| router.to_string() == text)
+            .ok_or(NoRouter),
         }
     }
 }
@@ -110,7 +126,7 @@ mod tests {
     #[test]
     fn routers_are_known_by_their_names() {
         for name in
-            ["zonegate", "redirect", "tx", "drop", "kernel", "nftables-10", "iptables-65536"]
+            ["zonegate", "redirect", "tx", "kernel", "xdp-filter", "nftables-10", "iptables-65536"]
         {
             assert_eq!(name.parse::<Router>().unwrap().to_string(), name);
         }

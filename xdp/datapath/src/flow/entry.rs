@@ -1,6 +1,6 @@
 //! The meaning of an entry's words after its key; the layout is in [`abi::flow`].
 
-use abi::flow::kind;
+use abi::flow::{Packets, kind};
 
 use super::bucket::{Hit, Key};
 use crate::{Address, Tuple, Word, checksum, handshake, tuple::Port, word16};
@@ -144,7 +144,7 @@ impl Target {
 /// Word numbers of an entry.
 #[inline(always)]
 const fn ports_word<A: Address>() -> usize {
-    2 + 2 * A::PAIR
+    1 + 2 * A::PAIR
 }
 
 impl<A: Address> Flow<A> {
@@ -154,7 +154,7 @@ impl<A: Address> Flow<A> {
         let rewrite = &self.rewrite;
         let pair = A::pair(rewrite.source, rewrite.destination);
         for (word, value) in pair.into_iter().take(A::PAIR).enumerate() {
-            put(2 + A::PAIR + word, value);
+            put(1 + A::PAIR + word, value);
         }
         let Rewrite { source_port, destination_port, address_delta, port_delta, .. } = *rewrite;
         let fields = [source_port.0, destination_port.0, address_delta, port_delta];
@@ -162,6 +162,7 @@ impl<A: Address> Flow<A> {
         put(ports_word::<A>() + 1, self.looks.pack());
         put(ports_word::<A>() + 2, self.epochs.pack());
         put(ports_word::<A>() + 3, self.target.pack());
+        put(ports_word::<A>() + 4, Packets::default().0);
     }
 
     /// The entry of the other direction: its key, and what it says.
@@ -192,7 +193,7 @@ impl<A: Address> Flow<A> {
 impl<A: Address, W: Word> Hit<'_, A, W> {
     #[inline(always)]
     pub fn rewrite(&self) -> Rewrite<A> {
-        let word = |index: usize| if index < A::PAIR { self.word(2 + A::PAIR + index) } else { 0 };
+        let word = |index: usize| if index < A::PAIR { self.word(1 + A::PAIR + index) } else { 0 };
         let (source, destination) = A::unpair([word(0), word(1), word(2), word(3)]);
         let [source_port, destination_port, address_delta, port_delta] =
             word16::unpack(self.word(ports_word::<A>()));
@@ -219,6 +220,12 @@ impl<A: Address, W: Word> Hit<'_, A, W> {
     #[inline(always)]
     pub fn target(&self) -> Target {
         Target::unpack(self.word(ports_word::<A>() + 3))
+    }
+
+    /// [`Packets`].
+    #[inline(always)]
+    pub fn packets(&self) -> &W {
+        self.cell(ports_word::<A>() + 4)
     }
 
     #[inline(always)]

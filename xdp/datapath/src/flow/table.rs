@@ -1,42 +1,32 @@
 //! Buckets by hash, and pairs: a flow is two entries that come and go together.
 
 use abi::{
+    control::Control,
     flow::{WAYS, seen},
     reason::DropReason,
 };
 
 use super::{
-    bucket::{self, Bucket, Hit, Inserted, Key},
-    entry::{Flow, Looks, Rewrite},
+    bucket::{self, Hit, Inserted, Key, homes},
+    entry::{Flow, Looks},
     hash::hash,
 };
 use crate::{Address, Context, Tables, Tuple, Word, Work, handshake};
 
-/// An entry with what its bucket carried.
-pub struct Found<'t, A: Address, T: Tables> {
-    pub hit: Hit<'t, A, T::Word>,
-    traffic: &'t [[T::Word; 2]; WAYS],
-}
-
-impl<'t, A: Address, T: Tables> Found<'t, A, T> {
-    /// Packets and bytes of the entry.
-    #[inline(always)]
-    pub fn traffic(&self) -> Option<&'t [T::Word; 2]> {
-        self.traffic.get(self.hit.way)
-    }
-}
+/// The entry of a tuple.
+pub type Found<'t, A, T> = Hit<'t, A, <T as Tables>::Word>;
 
 /// Finds the entry of a tuple.
 #[inline(always)]
 pub fn find<'t, A: Address, T: Tables>(
-    tables: &Context<'t, T>,
+    context: &Context<'t, T>,
     tuple: &Tuple<A>,
 ) -> Option<Found<'t, A, T>> {
+    let Context { tables, control, .. } = *context;
     let key = Key::of(tuple);
-    let hash = hash::<A>(&key, tables.control.hash_key);
-    let bucket = A::flows(tables.tables, hash as u32 & A::flow_mask(tables.control))?;
-    let hit = bucket::find::<A, T::Word>(&bucket.entries, hash, &key)?;
-    Some(Found { hit, traffic: &bucket.traffic })
+    let hash = hash::<A>(&key, control.hash_key);
+    let [first, second] = homes(hash, A::flow_mask(control));
+    bucket::find::<A, T::Word>(A::flows(tables, first)?, || A::flows(tables, second), hash, &key)
 }
 
 /// [`find`], out of line, for the slow path.
@@ -45,12 +35,7 @@ pub fn locate<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     tuple: &Tuple<A>,
 ) -> Option<Found<'t, A, T>> {
-    let key = Key::of(tuple);
-    let hash = hash::<A>(&key, context.control.hash_key);
-    let Bucket { entries, traffic } =
-        A::flows(context.tables, hash as u32 & A::flow_mask(context.control))?;
-    let hit = bucket::find::<A, T::Word>(entries, hash, &key)?.blur(entries, hash);
-    Some(Found { hit, traffic })
+    find(context, tuple)
 }
 
 /// Inserts the pair of entries of `work.flow`. Replies first, so that no packet can be answered
@@ -60,59 +45,83 @@ pub fn open<A: Address, T: Tables>(
     context: &Context<'_, T>,
     work: &mut Work<A>,
 ) -> Result<(), DropReason> {
-    open_by::<A, T, false>(context, work).map(|_| ())
+    let secret = context.control.hash_key;
+    let mirrored = work.mirror(secret);
+    let mut reply = insert(context, work, mirrored)?;
+    if !reply.is_new && !leads_back(context, work, mirrored, reply) {
+        if !vacate(context, work) {
+            return Err(DropReason::FlowConflict);
+        }
+        work.mirror(secret);
+        reply = insert(context, work, mirrored)?;
+        if !reply.is_new {
+            return Err(DropReason::FlowConflict);
+        }
+    }
+    work.key = Key::of(&work.parsed.tuple);
+    work.entry = work.flow;
+    let own = hash::<A>(&work.key, secret);
+    let Err(reason) = insert(context, work, own) else { return Ok(()) };
+    take_back::<A, T>(context, mirrored, reply);
+    Err(reason)
 }
 
-/// [`open`], without calls; gives the packet's own entry.
+/// [`open`], without calls; gives the packet's own entry. Where the replies' key is taken, it says so.
 #[inline(always)]
 pub fn open_in_place<'t, A: Address, T: Tables>(
     context: &Context<'t, T>,
     work: &mut Work<A>,
 ) -> Result<Found<'t, A, T>, DropReason> {
-    open_by::<A, T, true>(context, work)
-}
-
-/// Not by functions as parameters: the kernel refuses what these leave in the BTF.
-#[inline(always)]
-fn open_by<'t, A: Address, T: Tables, const IN_PLACE: bool>(
-    context: &Context<'t, T>,
-    work: &mut Work<A>,
-) -> Result<Found<'t, A, T>, DropReason> {
-    let insert = |hash, key: &Key, entry: &Flow<A>| {
-        if IN_PLACE {
-            insert_in_place(context, hash, key, entry)
-        } else {
-            insert(context, hash, key, entry)
-        }
-    };
-    let secret = context.control.hash_key;
-    let mirrored = if IN_PLACE { work.mirror_in_place(secret) } else { work.mirror(secret) };
-    let reply = match insert(mirrored, &work.key, &work.entry) {
-        Some(Inserted::New(hit)) => hit,
-        Some(Inserted::Existing(hit)) if leads_to(&hit.rewrite(), &work.parsed.tuple) => hit,
-        Some(Inserted::Existing(_)) if vacate(context, work) => {
-            let mirrored = work.mirror(secret);
-            match insert(mirrored, &work.key, &work.entry) {
-                Some(Inserted::New(hit)) => hit,
-                _ => return Err(DropReason::FlowConflict),
-            }
-        }
-        Some(Inserted::Existing(_)) => return Err(DropReason::FlowConflict),
-        Some(Inserted::Full) => return Err(DropReason::FlowTableFull),
-        None => return Err(DropReason::MissingMap),
-    };
+    let Context { tables, control, .. } = *context;
+    let mirrored = work.mirror_in_place(control.hash_key);
+    let reply = put::<A, T, false>(tables, control, mirrored, &work.key, &work.entry)?;
+    if !reply.is_new && !leads_back(context, work, mirrored, reply) {
+        return Err(DropReason::FlowConflict);
+    }
     work.key = Key::of(&work.parsed.tuple);
-    let own = hash::<A>(&work.key, context.control.hash_key);
-    match insert(own, &work.key, &work.flow) {
-        Some(Inserted::New(hit) | Inserted::Existing(hit)) => {
-            let bucket = A::flows(context.tables, own as u32 & A::flow_mask(context.control));
-            Ok(Found { hit, traffic: &bucket.ok_or(DropReason::MissingMap)?.traffic })
-        }
-        Some(Inserted::Full) | None => {
-            reply.retire();
-            Err(DropReason::FlowTableFull)
+    let own = hash::<A>(&work.key, control.hash_key);
+    match put::<A, T, true>(tables, control, own, &work.key, &work.flow) {
+        Ok(inserted) => at(context, own, inserted).ok_or(DropReason::FlowRace),
+        Err(reason) => {
+            take_back::<A, T>(context, mirrored, reply);
+            Err(reason)
         }
     }
+}
+
+/// Frees an entry, unless it was there before.
+#[inline(always)]
+fn take_back<A: Address, T: Tables>(context: &Context<'_, T>, hash: u64, inserted: Inserted) {
+    if inserted.is_new
+        && let Some(hit) = at::<A, T>(context, hash, inserted)
+    {
+        hit.retire();
+    }
+}
+
+/// Whether the entry of replies that was there already is that of the packet's flow.
+#[inline(always)]
+fn leads_back<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &Work<A>,
+    hash: u64,
+    inserted: Inserted,
+) -> bool {
+    let tuple = &work.parsed.tuple;
+    at::<A, T>(context, hash, inserted)
+        .is_some_and(|hit| hit.rewrite().tuple(tuple.protocol).reversed() == *tuple)
+}
+
+/// The entry at a place of the two buckets of a hash.
+#[inline(always)]
+fn at<'t, A: Address, T: Tables>(
+    context: &Context<'t, T>,
+    hash: u64,
+    Inserted { place, .. }: Inserted,
+) -> Option<Found<'t, A, T>> {
+    let [first, second] = homes(hash, A::flow_mask(context.control));
+    let index = if place & WAYS == 0 { first } else { second };
+    Hit::at(A::flows(context.tables, index)?, place, hash)
 }
 
 /// Whether the key of the replies of `work.flow` is free, or can be had: another flow whose
@@ -122,7 +131,7 @@ pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A
     let protocol = work.parsed.tuple.protocol;
     let replies = work.flow.rewrite.tuple(protocol).reversed();
     let Some(found) = locate(context, &replies) else { return true };
-    work.entry = found.hit.flow();
+    work.entry = found.flow();
     let Looks { seen: looked_at, state, .. } = work.entry.looks;
     let timeout = bucket::timeout(&context.control.timeouts, protocol, state);
     let expired = bucket::idle(looked_at, context.tables.now()) > timeout;
@@ -133,35 +142,30 @@ pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A
     true
 }
 
-/// [`insert_in_place`], out of line, for the slow path.
-#[inline(never)]
-fn insert<'t, A: Address, T: Tables>(
-    context: &Context<'t, T>,
+/// Inserts `work.entry` under `work.key`, which has the hash.
+#[inline(always)]
+fn insert<A: Address, T: Tables>(
+    context: &Context<'_, T>,
+    work: &Work<A>,
     hash: u64,
-    key: &Key,
-    entry: &Flow<A>,
-) -> Option<Inserted<'t, A, T::Word>> {
-    insert_in_place(context, hash, key, entry)
+) -> Result<Inserted, DropReason> {
+    A::insert(context.tables, work, hash)
 }
 
-/// Inserts one entry.
+/// Inserts one entry; see [`bucket::insert`].
 #[inline(always)]
-fn insert_in_place<'t, A: Address, T: Tables>(
-    context: &Context<'t, T>,
+pub fn put<A: Address, T: Tables, const MISSED: bool>(
+    tables: &T,
+    control: &Control,
     hash: u64,
     key: &Key,
     entry: &Flow<A>,
-) -> Option<Inserted<'t, A, T::Word>> {
-    let Bucket { entries, traffic } =
-        A::flows(context.tables, hash as u32 & A::flow_mask(context.control))?;
-    let inserted = bucket::insert::<A, T::Word>(entries, hash, key, entry, context.control);
-    if let Inserted::New(hit) = &inserted
-        && let Some([packets, bytes]) = traffic.get(hit.way)
-    {
-        packets.store(0);
-        bytes.store(0);
-    }
-    Some(inserted)
+) -> Result<Inserted, DropReason> {
+    let [first, second] = homes(hash, A::flow_mask(control));
+    let (Some(first), Some(second)) = (A::flows(tables, first), A::flows(tables, second)) else {
+        return Err(DropReason::MissingMap);
+    };
+    bucket::insert::<A, T::Word, MISSED>([first, second], hash, key, entry, control)
 }
 
 /// Inserts `work.entry` under a tuple of its own, without a partner, in place of what was there.
@@ -172,15 +176,11 @@ pub fn replace<A: Address, T: Tables>(
     tuple: &Tuple<A>,
 ) -> Result<(), DropReason> {
     if let Some(found) = locate(context, tuple) {
-        found.hit.retire();
+        found.retire();
     }
     work.key = Key::of(tuple);
     let hash = hash::<A>(&work.key, context.control.hash_key);
-    match insert(context, hash, &work.key, &work.entry) {
-        Some(Inserted::New(_) | Inserted::Existing(_)) => Ok(()),
-        Some(Inserted::Full) => Err(DropReason::FlowTableFull),
-        None => Err(DropReason::MissingMap),
-    }
+    insert(context, work, hash).map(|_| ())
 }
 
 /// Frees an entry and its partner; `flow` is what the entry says.
@@ -192,10 +192,10 @@ pub fn retire_pair<A: Address, T: Tables>(
     protocol: u8,
 ) {
     let partner = flow.rewrite.tuple(protocol).reversed();
-    if found.hit.retire()
+    if found.retire()
         && let Some(partner) = find(context, &partner)
     {
-        partner.hit.retire();
+        partner.retire();
     }
 }
 
@@ -204,9 +204,10 @@ pub fn retire_pair<A: Address, T: Tables>(
 #[inline(never)]
 pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A>) -> u32 {
     let mirrored = work.mirror(context.control.hash_key);
-    let Some(Inserted::Existing(hit)) = insert(context, mirrored, &work.key, &work.entry) else {
+    let Ok(inserted @ Inserted { is_new: false, .. }) = insert(context, work, mirrored) else {
         return 0;
     };
+    let Some(hit) = at::<A, T>(context, mirrored, inserted) else { return 0 };
     let old = hit.looks();
     let Looks { seen, state, .. } = work.entry.looks;
     hit.set_looks(old, Looks { seen, state: handshake::pass_on(state, old.state), ..old });
@@ -216,15 +217,8 @@ pub fn refresh_partner<A: Address, T: Tables>(context: &Context<'_, T>, work: &m
 /// Adds a packet of `bytes` to the entry's statistics. Processors that share a flow may lose
 /// each other's counts; nothing but reports reads them.
 #[inline(always)]
-pub fn account<A: Address, T: Tables>(found: &Found<'_, A, T>, bytes: u32) {
-    if let Some([packets, total]) = found.traffic() {
-        packets.store(packets.load().wrapping_add(1));
-        total.store(total.load().wrapping_add(bytes as u64));
-    }
-}
-
-/// Whether replies translated this way go to whoever sent `tuple`.
-#[inline(always)]
-fn leads_to<A: Address>(reply: &Rewrite<A>, tuple: &Tuple<A>) -> bool {
-    reply.tuple(tuple.protocol).reversed() == *tuple
+pub fn account<A: Address, W: Word>(hit: &Hit<'_, A, W>, bytes: u32) {
+    let (packets, total) = (hit.packets(), hit.bytes());
+    packets.store(packets.load().wrapping_add(1));
+    total.store(total.load().wrapping_add(bytes as u64));
 }

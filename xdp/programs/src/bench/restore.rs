@@ -26,7 +26,7 @@ pub fn restore(start: usize, end: usize) -> bool {
     for (index, word) in setup.frame.iter().enumerate() {
         frame.write(word_offset(index), *word);
     }
-    let client = setup.client.wrapping_add(flow >> PORT_BITS);
+    let client = setup.client.wrapping_add((flow >> PORT_BITS).wrapping_shl(setup.spread));
     let server = setup.server.wrapping_add(flow & (SERVERS - 1));
     let port = (FIRST_PORT as u32 | (flow & ((1 << PORT_BITS) - 1))) as u16;
     match setup.shape {
