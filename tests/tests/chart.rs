@@ -76,7 +76,7 @@ fn values_are_where_they_belong() {
     fs::write(file.path(), &config).unwrap();
     let config =
         Config::load(Some(file.path())).unwrap_or_else(|error| panic!("{error}\n{config}"));
-    assert_eq!(config.kernel.flow4_buckets, 16_777_216);
+    assert_eq!(config.kernel.flow4_buckets, Some(16_777_216));
     assert_eq!(config.kernel.uplinks, ["eth1", "bond0"]);
     assert_eq!(config.kernel.workload_interfaces.len(), 1, "defaults stay beside what is set");
     assert!(config.kernel.clsact);
