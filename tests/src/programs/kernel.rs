@@ -40,13 +40,13 @@ pub const INTERFACES: [&str; 4] = ["uplink0", "zg-web", "zg-shop", "zg-batch"];
 /// Namespace and pins lose their names as soon as everything is open, so that nothing remains
 /// however the process ends.
 pub struct Programs {
-    netns: Netns,
+    pub(super) netns: Netns,
     interfaces: BTreeMap<String, u32>,
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
     ports: Ports,
     next_hops: NextHops,
-    flows: FlowTables,
-    counters: Counters,
+    pub(super) flows: FlowTables,
+    pub(super) counters: Counters,
     affinity: MapHandle,
     tail_calls: [MapHandle; 2],
 }
@@ -172,6 +172,8 @@ impl Programs {
             generation: 0,
             hash_key,
             handshake_sample: 1,
+            flow4_mask: BUCKETS - 1,
+            flow6_mask: BUCKETS - 1,
             ..maps.control()
         });
         for id in 0..IDS {
@@ -189,6 +191,21 @@ impl Programs {
     pub fn live_flows(&self) -> Result<Vec<Flow>> {
         let jiffies = &self.loaded.jiffies;
         Ok(self.flows.list(usize::MAX, jiffies.now()?, jiffies))
+    }
+
+    /// Has the flow tables use so many of their buckets only: a power of two from two on. There are no
+    /// flows yet.
+    pub fn use_buckets(&self, buckets: u32) {
+        let maps = self.loaded.tables.backing();
+        let mask = buckets.min(BUCKETS) - 1;
+        maps.initialise(&Control { flow4_mask: mask, flow6_mask: mask, ..maps.control() });
+    }
+
+    /// Has every flow's next packet looked at, as one is anyway after the refresh time.
+    pub fn look_again(&self) {
+        let maps = self.loaded.tables.backing();
+        let control = maps.control();
+        maps.initialise(&Control { routes: control.routes.wrapping_add(1), ..control });
     }
 
     /// Has the handshake of one in so many connections timed.
@@ -213,6 +230,11 @@ impl Programs {
         }
     }
 
+    /// The tags of all entries.
+    pub fn tags(&self) -> impl Iterator<Item = u64> {
+        self.flow_tags().map(|(table, tag)| table.load(tag))
+    }
+
     /// Where the tags of all entries are.
     fn flow_tags(&self) -> impl Iterator<Item = (&Mapping, usize)> {
         let tables = [&self.flows.v4, &self.flows.v6];
@@ -231,7 +253,7 @@ impl Programs {
     }
 }
 
-const fn program(hook: Hook) -> &'static str {
+pub(super) const fn program(hook: Hook) -> &'static str {
     match hook {
         Hook::UplinkIngress => "uplink_ingress",
         Hook::UplinkHandover => "uplink_handover",
