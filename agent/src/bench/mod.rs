@@ -3,7 +3,8 @@
 //! `path` measures the programs alone, each packet in nanoseconds above an empty program, with
 //! `BPF_PROG_TEST_RUN`: no interface, no traffic, nothing of a running agent is touched. The
 //! method is in docs/performance.md. `generate` sends packets out of an interface that was named;
-//! `wire` and `compare` send them through routers in namespaces, `scale` from all processors at once. `control` measures the agent: what
+//! `wire` and `compare` send them through routers in namespaces, `scale` from all processors at once; `flood`
+//! sends SYNs while real clients talk to a server through the agent's node. `control` measures the agent: what
 //! a change of the cluster takes from an object to the tables; `services` what many services take.
 //! `check` compares short runs with what they were when they were committed.
 //! `zones` simulates how clients and backends in zones find each other; it needs no kernel.
@@ -14,6 +15,7 @@ mod compare;
 mod control;
 mod crowded;
 mod error;
+mod flood;
 mod flows;
 mod frame;
 mod generate;
@@ -41,6 +43,7 @@ pub use check::{CheckOptions, run as check};
 pub use compare::run as compare;
 pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
+pub use flood::{FloodOptions, run as flood};
 pub use generate::{GenerateError, GenerateOptions, run as generate};
 pub use options::{Output, PathOptions};
 pub use path::run as path;

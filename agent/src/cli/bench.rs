@@ -6,8 +6,8 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use crate::bench::{
-    self, CheckOptions, CompareOptions, ControlOptions, GenerateOptions, PathOptions, ScaleOptions,
-    ServicesOptions, WireOptions, ZonesOptions,
+    self, CheckOptions, CompareOptions, ControlOptions, FloodOptions, GenerateOptions, PathOptions,
+    ScaleOptions, ServicesOptions, WireOptions, ZonesOptions,
 };
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +33,9 @@ pub enum BenchCommand {
     /// Measures all processors at once against one, each with flows and a queue of its own, through
     /// the same node, beside programs that share nothing (root)
     Scale(ScaleOptions),
+    /// Floods a node with SYNs, in namespaces of its own, while clients keep connections to a service and
+    /// open others: which are lost, and which succeed (root)
+    Flood(FloodOptions),
     /// Compares a short run with committed ratios, which do not depend on how fast the machine is, and
     /// fails beyond their margin (root)
     Check(CheckOptions),
@@ -51,6 +54,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Wire(options) => bench::wire(options, &mut out)?,
         BenchCommand::Compare(options) => bench::compare(options, &mut out)?,
         BenchCommand::Scale(options) => bench::scale(options, &mut out)?,
+        BenchCommand::Flood(options) => bench::flood(options, &mut out)?,
         BenchCommand::Check(options) => bench::check(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }

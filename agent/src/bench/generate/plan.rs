@@ -49,17 +49,31 @@ impl Frames {
 
     /// UDP of one size, of clients with any of their ports.
     pub fn udp(shape: &Shape) -> Result<Self, GenerateError> {
+        Self::of_shape(shape, TransportProtocol::Udp, ACK)
+    }
+
+    /// A flood of SYNs, of clients with any of their ports.
+    pub fn syn_flood(shape: &Shape) -> Result<Self, GenerateError> {
+        Self::of_shape(shape, TransportProtocol::Tcp, SYN)
+    }
+
+    fn of_shape(
+        shape: &Shape,
+        protocol: TransportProtocol,
+        flags: u8,
+    ) -> Result<Self, GenerateError> {
         let source_port = Span { first: 1024, count: 64_512 };
         let destination_port = Span { first: shape.destination_port.into(), count: 1 };
         let spans = [shape.destination.span(), destination_port, source_port, shape.source.span()];
-        let plan = plan(spans, Some(shape.flows), 1, false, shape.interface)?;
+        let is_flood = flags == SYN;
+        let plan = plan(spans, Some(shape.flows), 1, is_flood, shape.interface)?;
         let headers = Headers {
             ethernet: shape.macs,
             addresses: (shape.source.first, shape.destination.first),
-            flags: ACK,
+            flags,
         };
         let sizes = [shape.size; SIZES as usize];
-        Self::assemble(plan, &headers, &[TransportProtocol::Udp], sizes, false)
+        Self::assemble(plan, &headers, &[protocol], sizes, false)
     }
 
     /// `floor`: what is shorter than the headers is as short as they allow, and no error.

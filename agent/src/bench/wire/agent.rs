@@ -20,17 +20,17 @@ use super::{
     },
 };
 
-/// An agent with services; it ends with this, or with the benchmark.
+/// An agent; it ends with this, or with the benchmark.
 pub struct Agent {
     child: Child,
     directory: PathBuf,
-    /// Where it pins what it has in the kernel.
     pins: PathBuf,
 }
 
 impl Agent {
-    /// Starts it in a node's namespace, and waits until the services are in force.
-    pub fn start(node: &Namespace) -> Result<Self, WireError> {
+    /// Starts it in a node's namespace, and waits until the resources are in force. `kernel` is more of
+    /// that section of its configuration.
+    pub fn start(node: &Namespace, resources: &str, kernel: &str) -> Result<Self, WireError> {
         let directory = std::env::temp_dir().join(node.name());
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
@@ -41,7 +41,7 @@ impl Agent {
             &config,
             format!(
                 "node = \"{NODE}\"\nsocket = \"{}\"\nstate_dir = \"{}\"\n[kernel]\nbpffs = \"{}\"\n\
-                 uplinks = [\"gen0\", \"sink0\"]\ncgroup = \"\"\n",
+                 uplinks = [\"gen0\", \"sink0\"]\ncgroup = \"\"\n{kernel}",
                 path("agent.sock"),
                 path("state"),
                 pins.display(),
@@ -54,13 +54,13 @@ impl Agent {
         // SAFETY: between fork and exec only a system call is made.
         unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
         let agent = Self { child: command.spawn()?, directory, pins };
-        let resources = agent.directory.join("services.yaml");
-        fs::write(&resources, services())?;
+        let file = agent.directory.join("resources.yaml");
+        fs::write(&file, resources)?;
         let deadline = Instant::now() + START;
         loop {
             let mut apply = Command::new(&binary);
             apply.arg("--socket").arg(agent.directory.join("agent.sock"));
-            apply.args(["apply", "-f"]).arg(&resources);
+            apply.args(["apply", "-f"]).arg(&file);
             match run(&mut apply, "") {
                 Ok(()) => break,
                 Err(error) if Instant::now() > deadline => return Err(error),
@@ -68,6 +68,11 @@ impl Agent {
             }
         }
         Ok(agent)
+    }
+
+    /// Where it pins what it has in the kernel.
+    pub fn pins(&self) -> &Path {
+        &self.pins
     }
 }
 
@@ -84,35 +89,44 @@ impl Drop for Agent {
 const NODE: &str = "bench";
 const START: Duration = Duration::from_mins(1);
 
-/// Nobody may reach this node's own pods. Clients are pods of a node beyond the generator's wire, backends pods of one beyond the sink's:
-/// no address but the service's is translated, as by kube-proxy.
-fn services() -> String {
-    let mut text = format!(
-        "kind: Node\nname: {NODE}\naddresses: [10.200.0.1]\n---\n\
-         kind: Node\nname: clients\naddresses: [10.200.0.2]\npodPrefixes: [{CLIENTS}]\n---\n\
-         kind: Node\nname: backends\naddresses: [10.201.0.2]\n---\n\
-         kind: AddressSet\nname: pods\nprefixes: [{}/26]\n---\n\
+/// Nobody may reach this node's own pods; many UDP services.
+pub fn services() -> String {
+    let mut text = nodes();
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "---\nkind: AddressSet\nname: pods\nprefixes: [{}/26]\n---\n\
          kind: Policy\nname: isolated\ntier: NETWORK\nsubjects: [pods]\ningress: {{rules: []}}\n",
         unwanted(0)
     );
     for index in 0..CALLED {
         let address = unwanted(index);
-        // Writing to a string does not fail.
         let _ = write!(
             text,
             "---\nkind: Workload\nname: w{index}\nnode: {NODE}\naddresses: [{address}]\n\
              interface: pod{index}\n"
         );
     }
-    for index in 0..ZONEGATE_SERVICES {
-        let (service, backend) = (service(index), backend(index));
-        let _ = write!(
-            text,
-            "---\nkind: BackendSet\nname: s{index}\nbackends: \
-             [{{address: {backend}, port: {BACKEND_PORT}, node: backends}}]\n\
-             ---\nkind: Service\nname: s{index}\nbackendSet: s{index}\nfrontends: \
-             [{{address: {service}, port: {SERVICE_PORT}, protocol: UDP}}]\n"
-        );
-    }
-    text
+    (0..ZONEGATE_SERVICES).fold(text, |text, index| text + &one_backend(index, "UDP"))
+}
+
+/// Clients are pods of a node beyond the generator's wire, backends pods of one beyond the sink's:
+/// no address but the service's is translated, as by kube-proxy.
+pub fn nodes() -> String {
+    format!(
+        "kind: Node\nname: {NODE}\naddresses: [10.200.0.1]\n---\n\
+         kind: Node\nname: clients\naddresses: [10.200.0.2]\npodPrefixes: [{CLIENTS}]\n---\n\
+         kind: Node\nname: backends\naddresses: [10.201.0.2]\n"
+    )
+}
+
+/// A service with one backend.
+pub fn one_backend(index: u32, protocol: &str) -> String {
+    let (service, backend) = (service(index), backend(index));
+    format!(
+        "---\nkind: BackendSet\nname: s{index}\nbackends: \
+         [{{address: {backend}, port: {BACKEND_PORT}, node: backends}}]\n\
+         ---\nkind: Service\nname: s{index}\nbackendSet: s{index}\nfrontends: \
+         [{{address: {service}, port: {SERVICE_PORT}, protocol: {protocol}}}]\n"
+    )
 }

@@ -12,6 +12,8 @@ pub enum WireError {
     NothingCame { router: String },
     #[error("{router} lets through what it is to drop")]
     Unwanted { router: String },
+    #[error("{wanted} open files are not allowed (ulimit -n)")]
+    OpenFiles { wanted: u64 },
     #[error(transparent)]
     Generate(#[from] GenerateError),
     #[error(transparent)]

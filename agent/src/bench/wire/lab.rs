@@ -7,7 +7,7 @@ use nix::{net::if_::if_nametoindex, sched::CpuSet};
 
 use super::{
     WireError,
-    agent::Agent,
+    agent::{Agent, services},
     namespace::Namespace,
     router::{BACKENDS, CLIENTS, Router},
     rules,
@@ -86,7 +86,7 @@ impl Lab {
             Router::Nftables(services) => rules::nftables(&node, services)?,
             Router::Iptables(services) => rules::iptables(&node, services)?,
             Router::XdpFilter => filter = Some(XdpFilter::start(&node)?),
-            Router::Zonegate => agent = Some(Agent::start(&node)?),
+            Router::Zonegate => agent = Some(Agent::start(&node, &services(), "")?),
         }
         Ok(Self {
             router,
@@ -169,8 +169,9 @@ fn text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// The node's ports are named for what is behind them. Neighbours are permanent: nobody answers.
-fn connect(
+/// Joins three namespaces. The node's ports are named for what is behind them. Neighbours are permanent:
+/// nobody answers.
+pub fn connect(
     generator: &Namespace,
     node: &Namespace,
     sink: &Namespace,

@@ -20,12 +20,13 @@ use std::io::Write;
 pub use self::report::{UNIT, cells};
 use self::report::{WireReport, WireRow};
 pub use self::{
+    agent::{Agent, nodes, one_backend},
     error::WireError,
-    lab::{Lab, Sink},
+    lab::{GENERATOR, Lab, NODE, Sink, connect},
     measure::{Figures, Target, Traffic, measure},
-    namespace::{run as command, sweep},
+    namespace::{Namespace, run as command, sweep},
     options::{CompareOptions, Rounds, WireOptions},
-    router::Router,
+    router::{BACKEND_PORT, Router, SERVICE_PORT, backend, service},
 };
 use super::{BenchError, machine::Machine, store::need_root};
 
