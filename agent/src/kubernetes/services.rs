@@ -196,4 +196,5 @@ fn number_at(field: &str, number: i32, findings: &mut Findings) -> Option<u16> {
 }
 
 const HEADLESS: &str = "None";
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+/// Of services, and of their slices: who proxies them instead of us.
+pub(super) const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1;
 
-use super::{ObjectKey, address, pods::protocol, problem::Findings};
+use super::{ObjectKey, address, pods::protocol, problem::Findings, services::PROXY_NAME};
 use crate::model::{Hints, Protocol};
 
 /// An endpoint slice as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SliceObject {
     pub(super) key: ObjectKey,
-    /// `None` where it belongs to no service.
+    /// `None` where it belongs to no service, or to one that is not ours.
     pub(super) slice: Option<Slice>,
     pub(super) findings: Findings,
 }
@@ -49,7 +49,10 @@ impl SliceObject {
         let mut findings = Findings::default();
         let labels = slice.metadata.labels.unwrap_or_default();
         let is_of_addresses = matches!(slice.address_type.as_str(), "IPv4" | "IPv6");
-        let service = labels.get(SERVICE_NAME).filter(|name| is_of_addresses && !name.is_empty());
+        // Its own labels count: those of the service may be others by now (kube-proxy, `informers`).
+        let is_ours = [PROXY_NAME, HEADLESS].iter().all(|label| !labels.contains_key(*label));
+        let is_used = is_of_addresses && is_ours;
+        let service = labels.get(SERVICE_NAME).filter(|name| is_used && !name.is_empty());
         let slice = service.map(|service| Slice {
             service: service.clone(),
             ports: ports(slice.ports.unwrap_or_default(), &mut findings),
@@ -113,4 +116,6 @@ fn endpoints(given: Vec<v1::Endpoint>, findings: &mut Findings) -> Vec<Endpoint>
     endpoints
 }
 
+/// On slices of services without an address.
+const HEADLESS: &str = "service.kubernetes.io/headless";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

@@ -28,6 +28,8 @@ const HTTP: &str = "{name: http, port: 8080}";
 #[test]
 fn endpoints_are_joined_by_the_ports_name_and_protocol() {
     let one = "{addresses: [10.0.0.1, 10.0.0.9]}";
+    let labelled =
+        |label: &str| slice("a", HTTP, one).replace("-name: s}", &format!("-name: s, {label}}}"));
     let two = "{addresses: [10.0.0.2]}";
     for (case, slices, expected) in [
         ("one slice", vec![slice("a", HTTP, one)], "[10.0.0.1:8080@/]"),
@@ -41,6 +43,12 @@ fn endpoints_are_joined_by_the_ports_name_and_protocol() {
         ("no number", vec![slice("a", "{name: http}", one)], "[]"),
         ("no slice", vec![], "[]"),
         ("names instead of addresses", vec![slice("a", HTTP, one).replace("IPv4", "FQDN")], "[]"),
+        ("another proxy's", vec![labelled("service.kubernetes.io/service-proxy-name: p")], "[]"),
+        (
+            "made while there was no address",
+            vec![labelled("service.kubernetes.io/headless: ''")],
+            "[]",
+        ),
         ("another service's", vec![slice("a", HTTP, one).replace("-name: s}", "-name: t}")], "[]"),
         (
             "listed twice, the useful form counts",
