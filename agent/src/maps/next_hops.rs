@@ -50,6 +50,15 @@ impl NextHops {
     pub fn clear(&self, id: u32) {
         self.0.store(place(id), 0);
     }
+
+    /// Clears all but these, also what an earlier agent has written.
+    pub fn retain(&self, keep: impl Fn(u32) -> bool) {
+        for id in (0..self.capacity() as u32).filter(|id| self.0.load(place(*id)) != 0) {
+            if !keep(id) {
+                self.clear(id);
+            }
+        }
+    }
 }
 
 const fn place(id: u32) -> usize {

@@ -43,6 +43,15 @@ impl Ports {
         self.0.store(place(id) + 1, rest);
         self.0.store(place(id), interface);
     }
+
+    /// Takes all interfaces but those of these endpoints, also what an earlier agent has written.
+    pub fn retain(&self, keep: impl Fn(u16) -> bool) {
+        for id in (0..self.capacity() as u16).filter(|id| self.0.load(place(*id)) != 0) {
+            if !keep(id) {
+                self.write(id, &Port::default());
+            }
+        }
+    }
 }
 
 const fn place(id: u16) -> usize {

@@ -209,6 +209,8 @@ impl WatcherParts {
         }
         if detach {
             self.attacher.retain(&roles)?;
+            self.ports.retain(|id| wanted.ports.contains_key(&id));
+            self.next_hops.retain(|id| wanted.next_hops.contains_key(&id));
         }
         self.publish_attachments();
         self.resolve_next_hops(handle, wanted, &links).await.map_err(netlink)?;
