@@ -1,9 +1,11 @@
 //! A real control plane of Kubernetes: etcd, kube-apiserver, and the controller that makes
-//! endpoint slices of services and pods.
+//! endpoint slices of services and pods; with [`ControlPlane::start_cleaning_up`] those that
+//! remove what belonged to what is gone, too.
 //!
 //! It runs in the namespace of one host of a bed. There is no kubelet: tests write the status of
 //! pods as one would. The programs come from `hack/kubernetes-binaries`.
 
+mod definitions;
 mod objects;
 mod process;
 
@@ -25,6 +27,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub use self::definitions::definition;
 use self::process::Process;
 use crate::{bed::Host, netns::Netns, wait};
 
@@ -44,6 +47,18 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts one on a host, and waits until it answers.
     pub fn start(host: &Host) -> Result<Self> {
+        Self::start_with(host, SLICES)
+    }
+
+    /// The same, where namespaces come to an end, and slices go with their services.
+    pub fn start_cleaning_up(host: &Host) -> Result<Self> {
+        Self::start_with(
+            host,
+            &format!("{SLICES},garbage-collector-controller,namespace-controller"),
+        )
+    }
+
+    fn start_with(host: &Host, controllers: &str) -> Result<Self> {
         let binaries = process::binaries()?;
         let directory = tempfile::Builder::new().prefix("zonegate-").tempdir()?;
         let address = SocketAddr::new(host.v4().into(), PORT);
@@ -88,9 +103,12 @@ impl ControlPlane {
         let arguments = [
             format!("--kubeconfig={}", admin.display()),
             "--leader-elect=false".to_owned(),
-            "--controllers=endpointslice-controller".to_owned(),
+            format!("--controllers={controllers}"),
             // Ready pods are in slices at once, not a second later with others.
             "--endpointslice-updates-batch-period=0s".to_owned(),
+            // Its limits are those of a machine with other work.
+            "--kube-api-qps=500".to_owned(),
+            "--kube-api-burst=1000".to_owned(),
         ];
         let directory = plane.directory.path();
         plane.others.push(Process::start(&plane.netns, directory, &program, &arguments)?);
@@ -238,6 +256,7 @@ fn write_kubeconfig(
     Ok(path)
 }
 
+const SLICES: &str = "endpointslice-controller";
 const PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 const KEY: &str = "service-accounts.key";

@@ -65,6 +65,34 @@ impl ControlPlane {
         Ok(listed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
     }
 
+    /// All objects of a kind, as they would be read one by one; none where the kind is unknown.
+    pub fn list_all(&self, version: &str, kind: &str) -> Result<Vec<Value>> {
+        let any = json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "-" } });
+        let (api, _) = self.api(&any)?;
+        let listed = self.ask(async move {
+            match api.list(&ListParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+                other => other.map(|list| list.items),
+            }
+        });
+        let mut objects = Vec::new();
+        for object in listed.with_context(|| format!("listing all of {kind}"))? {
+            let mut object = serde_json::to_value(object)?;
+            // Items of lists do not say what they are.
+            object["apiVersion"] = version.into();
+            object["kind"] = kind.into();
+            objects.push(object);
+        }
+        Ok(objects)
+    }
+
+    /// Whether the apiserver has the object.
+    pub fn has(&self, object: &Value) -> Result<bool> {
+        let (api, name) = self.api(object)?;
+        let found = self.ask(async move { api.get_opt(&name).await });
+        Ok(found.with_context(|| format!("reading {}", object["metadata"]))?.is_some())
+    }
+
     fn patch(&self, object: &Value, status: bool) -> Result<()> {
         let (api, name) = self.api(object)?;
         let patch = object.clone();

@@ -7,12 +7,13 @@ use nix::{
 use serde_json::json;
 use testbed::{
     bed::{Bed, Host, cluster_vip},
+    control_plane::definition,
     traffic::{HttpServer, http_get},
 };
 
 use super::cluster::{
-    VIP, WEB, agent, control_plane, definition, eventually, has_workload, node, pod, policy,
-    reaches, reaches_nothing_of, rights, service, status, wait_until_ready,
+    VIP, WEB, agent, control_plane, eventually, has_workload, node, pod, policy, reaches,
+    reaches_nothing_of, rights, service, status, wait_until_ready,
 };
 
 #[test]

@@ -1,10 +1,13 @@
 //! What the agent tells the cluster and its load balancers.
 
 use serde_json::{Value, json};
-use testbed::{bed::Bed, control_plane::ControlPlane};
+use testbed::{
+    bed::Bed,
+    control_plane::{ControlPlane, definition},
+};
 
 use super::cluster::{
-    agent, control_plane, definition, eventually, node, rights, service, status, wait_until_ready,
+    agent, control_plane, eventually, node, rights, service, status, wait_until_ready,
 };
 
 /// Status and body of the node's answer at kube-proxy's port.
