@@ -9,6 +9,7 @@ mod lab;
 mod measure;
 mod namespace;
 mod options;
+mod passage;
 mod report;
 mod router;
 mod rules;
