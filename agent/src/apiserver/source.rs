@@ -96,7 +96,8 @@ impl Source {
         // Kinds are followed for as long as somebody listens.
         self.mirror.take(first.ok_or(Gone)?);
         let latest = Instant::now() + GATHER;
-        while let Ok(Some(news)) = timeout_at(latest, self.news.recv()).await {
+        let silence = || latest.min(Instant::now() + SILENCE);
+        while let Ok(Some(news)) = timeout_at(silence(), self.news.recv()).await {
             self.mirror.take(news);
         }
         Ok(())
@@ -139,9 +140,12 @@ impl Source {
     }
 }
 
-/// How long the first of several changes waits for others to be committed with: half of it, on
-/// average, is what a change pays, and a deployment's slices and pods are one transaction.
+/// How long the first of several changes waits for others to be committed with, so that a deployment's
+/// slices and pods are one transaction.
 const GATHER: Duration = Duration::from_millis(4);
+/// After which none is expected: what a change that comes alone pays, and up to a millisecond more, as
+/// timers are no finer.
+const SILENCE: Duration = Duration::from_millis(1);
 /// Until the store is asked again after it took nothing, where nothing changes.
 const RETRY: Duration = Duration::from_secs(5);
 /// News that nobody has read yet; beyond this, watches wait.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::{GenerateError, WireError};
+use super::{ClusterError, GenerateError, WireError};
 use crate::{dataplane::CommitError, loader::LoadError, refusal::Refusal};
 
 /// A benchmark that failed, or that did not measure what it says.
@@ -16,6 +16,8 @@ pub enum BenchError {
     Generate(#[from] GenerateError),
     #[error(transparent)]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error("the benchmark's own world was refused: {}", .0.first().map_or("", |it| &it.reason))]

@@ -6,6 +6,7 @@
 //! `wire` and `compare` send them through routers in namespaces, `scale` from all processors at once; `flood`
 //! sends SYNs while real clients talk to a server through the agent's node. `control` measures the agent: what
 //! a change of the cluster takes from an object to the tables; `services` what many services take.
+//! `kubernetes` has the agent and kube-proxy follow a real apiserver, side by side.
 //! `check` compares short runs with what they were when they were committed.
 //! `zones` simulates how clients and backends in zones find each other; it needs no kernel.
 
@@ -19,6 +20,7 @@ mod flood;
 mod flows;
 mod frame;
 mod generate;
+mod kubernetes;
 mod machine;
 mod node;
 mod options;
@@ -45,6 +47,7 @@ pub use control::{ControlOptions, run as control};
 pub use error::BenchError;
 pub use flood::{FloodOptions, run as flood};
 pub use generate::{GenerateError, GenerateOptions, run as generate};
+pub use kubernetes::{ClusterError, KubernetesOptions, run as kubernetes};
 pub use options::{Output, PathOptions};
 pub use path::run as path;
 pub use scale::{ScaleOptions, run as scale};

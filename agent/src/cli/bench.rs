@@ -6,8 +6,8 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use crate::bench::{
-    self, CheckOptions, CompareOptions, ControlOptions, FloodOptions, GenerateOptions, PathOptions,
-    ScaleOptions, ServicesOptions, WireOptions, ZonesOptions,
+    self, CheckOptions, CompareOptions, ControlOptions, FloodOptions, GenerateOptions,
+    KubernetesOptions, PathOptions, ScaleOptions, ServicesOptions, WireOptions, ZonesOptions,
 };
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +36,10 @@ pub enum BenchCommand {
     /// Floods a node with SYNs, in namespaces of its own, while clients keep connections to a service and
     /// open others: which are lost, and which succeed (root)
     Flood(FloodOptions),
+    /// Has the agent and kube-proxy (nftables) follow a real apiserver in namespaces of its own: from a
+    /// change to the first packet that follows it, packets, memory, time of processors (root; etcd,
+    /// kube-apiserver, kube-proxy, nft, openssl)
+    Kubernetes(KubernetesOptions),
     /// Compares a short run with committed ratios, which do not depend on how fast the machine is, and
     /// fails beyond their margin (root)
     Check(CheckOptions),
@@ -55,6 +59,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CliError> {
         BenchCommand::Compare(options) => bench::compare(options, &mut out)?,
         BenchCommand::Scale(options) => bench::scale(options, &mut out)?,
         BenchCommand::Flood(options) => bench::flood(options, &mut out)?,
+        BenchCommand::Kubernetes(options) => bench::kubernetes(options, &mut out)?,
         BenchCommand::Check(options) => bench::check(options, &mut out)?,
         BenchCommand::Zones(options) => bench::zones(options, &mut out)?,
     }

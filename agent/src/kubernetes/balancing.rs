@@ -1,7 +1,7 @@
 //! The services and endpoint slices that are known, and what they become.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -22,8 +22,8 @@ pub(super) type Name = (String, String);
 #[derive(Debug, Default)]
 pub(super) struct Balancing {
     services: BTreeMap<Name, Service>,
-    /// By service and by their own names.
-    slices: BTreeMap<Name, BTreeMap<String, Slice>>,
+    /// By service, in the order of their own names. Most services have one.
+    slices: BTreeMap<Name, Vec<(String, Slice)>>,
     /// The services that slices belong to.
     owners: BTreeMap<Name, Name>,
     claims: Claims,
@@ -68,7 +68,7 @@ impl Balancing {
         let (namespace, own) = name;
         if let Some(owner) = self.owners.remove(name) {
             if let Some(slices) = self.slices.get_mut(&owner) {
-                slices.remove(own);
+                slices.retain(|(name, _)| name != own);
                 if slices.is_empty() {
                     self.slices.remove(&owner);
                 }
@@ -77,7 +77,14 @@ impl Balancing {
         }
         if let Some(slice) = slice {
             let owner = (namespace.clone(), slice.service.clone());
-            self.slices.entry(owner.clone()).or_default().insert(own.clone(), slice);
+            match self.slices.entry(owner.clone()) {
+                Entry::Vacant(place) => drop(place.insert(vec![(own.clone(), slice)])),
+                Entry::Occupied(slices) => {
+                    let slices = slices.into_mut();
+                    let place = slices.partition_point(|(name, _)| name < own);
+                    slices.insert(place, (own.clone(), slice));
+                }
+            }
             self.owners.insert(name.clone(), owner.clone());
             self.touched.insert(owner);
         }
@@ -186,7 +193,7 @@ impl Balancing {
     /// the most useful form counts.
     fn backends(&self, name: &Name, service: &Service, port: &ServicePort) -> Vec<Backend> {
         let mut backends: BTreeMap<SocketAddr, Backend> = BTreeMap::new();
-        for slice in self.slices.get(name).into_iter().flat_map(BTreeMap::values) {
+        for (_, slice) in self.slices.get(name).into_iter().flatten() {
             let same = slice.ports.iter();
             let same = same.filter(|it| it.name == port.name && it.protocol == port.protocol);
             for number in same.map(|it| it.number) {

@@ -5,7 +5,7 @@
 //! addresses come before node ports, load balancers and external addresses, then names decide.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     net::IpAddr,
 };
@@ -18,9 +18,9 @@ use crate::model::{Frontend, FrontendKind, Prefix, Protocol};
 
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    sockets: BTreeMap<Socket, BTreeSet<(FrontendKind, Name)>>,
-    cluster: BTreeMap<IpAddr, BTreeSet<Name>>,
-    external: BTreeMap<IpAddr, BTreeSet<Name>>,
+    sockets: BTreeMap<Socket, Few<(FrontendKind, Name)>>,
+    cluster: BTreeMap<IpAddr, Few<Name>>,
+    external: BTreeMap<IpAddr, Few<Name>>,
     /// How many pods have an address.
     pods: BTreeMap<IpAddr, usize>,
     /// Where external addresses may be; nothing is anywhere.
@@ -50,13 +50,13 @@ impl Claims {
     /// Notes what a service asks for, and whom that concerns.
     pub(super) fn enter(&mut self, name: &Name, service: &Service, touched: &mut BTreeSet<Name>) {
         for address in &service.cluster {
-            self.cluster.entry(*address).or_default().insert(name.clone());
+            insert(&mut self.cluster, *address, name.clone());
         }
         for (_, address) in &service.external {
-            self.external.entry(*address).or_default().insert(name.clone());
+            insert(&mut self.external, *address, name.clone());
         }
         for (kind, socket) in sockets(service) {
-            self.sockets.entry(socket).or_default().insert((kind, name.clone()));
+            insert(&mut self.sockets, socket, (kind, name.clone()));
         }
         self.touch(service, touched);
     }
@@ -168,10 +168,24 @@ pub(super) fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, 
     wanted.map(|(_, it)| (it.kind, (it.address, it.port, it.protocol)))
 }
 
+/// In order, each once. Nearly all have one, for which a set takes eleven times the room.
+type Few<V> = Vec<V>;
+
+fn insert<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: K, value: V) {
+    match map.entry(key) {
+        Entry::Vacant(place) => drop(place.insert(vec![value])),
+        Entry::Occupied(mut values) => {
+            if let Err(place) = values.get().binary_search(&value) {
+                values.get_mut().insert(place, value);
+            }
+        }
+    }
+}
+
 /// Takes a value away, and its key with the last one.
-pub(super) fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: &K, value: &V) {
     if let Some(values) = map.get_mut(key) {
-        values.remove(value);
+        values.retain(|it| it != value);
         if values.is_empty() {
             map.remove(key);
         }

@@ -13,14 +13,8 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, ObjectKey, Problem,
-    balancing::Balancing,
-    claims::{Socket, remove},
-    cluster::Cluster,
-    key::host_port_name,
-    named_ports::PortNumber,
-    pods::Pod,
-    problem::note,
+    Effect, ObjectKey, Problem, balancing::Balancing, claims::Socket, cluster::Cluster,
+    key::host_port_name, named_ports::PortNumber, pods::Pod, problem::note,
 };
 use crate::model::{
     Backend, BackendSet, Frontend, FrontendKind, Key, Resource, Service, TrafficPolicy,
@@ -244,4 +238,14 @@ impl Claimant {
 fn is_on(address: IpAddr, node: &str, cluster: &Cluster) -> bool {
     let everywhere = address.is_unspecified() || address.is_loopback();
     everywhere || cluster.node(node).is_none_or(|node| node.addresses.contains(&address))
+}
+
+/// Takes a value away, and its key with the last one.
+fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = map.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            map.remove(key);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A source looks at something outside (a directory, a kube-apiserver), has the differences
 //! translated, and hands them to its [`Writer`], which remembers what the store was not told yet.
 
+mod allocator;
 mod pending;
 
 use std::collections::BTreeSet;
@@ -105,6 +106,7 @@ impl Writer {
                 if snapshot {
                     self.pending.replaced(all());
                     self.replaced = true;
+                    allocator::release();
                 } else {
                     self.pending.accepted();
                 }

@@ -13,10 +13,7 @@ use super::{
     rules,
     xdp_filter::XdpFilter,
 };
-use crate::{
-    bench::generate::{Load, Sender},
-    loader::{WireProgram, WirePrograms},
-};
+use crate::loader::{WireProgram, WirePrograms};
 
 /// A router between a generator and a sink that counts.
 pub struct Lab {
@@ -100,24 +97,9 @@ impl Lab {
         })
     }
 
-    /// Makes what sends into this lab's wire, from inside it and so many processors.
-    pub fn sender(
-        &self,
-        processors: u32,
-        load: impl FnOnce(u32) -> Result<Load, WireError> + Send,
-    ) -> Result<Sender, WireError> {
-        self.generator.run(|| {
-            let interface = if_nametoindex("gen0").map_err(io::Error::from)?;
-            Ok(Sender::open(load(interface)?, processors, BATCH)?)
-        })
-    }
-
-    /// Runs a closure where the generator is.
-    pub fn at_generator<T: Send>(
-        &self,
-        work: impl FnOnce() -> Result<T, WireError> + Send,
-    ) -> Result<T, WireError> {
-        self.generator.run(work)
+    /// Where frames come from.
+    pub fn generator(&self) -> &Namespace {
+        &self.generator
     }
 
     /// Frames that have come through.
@@ -132,8 +114,6 @@ impl Lab {
         Ok(text.lines().filter_map(drops).sum())
     }
 }
-
-const BATCH: u32 = 64;
 
 /// Of one queue, in a line of a veth's statistics.
 fn drops(line: &str) -> Option<u64> {

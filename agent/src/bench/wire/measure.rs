@@ -1,21 +1,15 @@
 //! Rounds of frames through labs, and the processor's time for them.
-#![expect(clippy::cast_precision_loss, reason = "frames are counted far below 2⁵²")]
-
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
 
 use serde::Serialize;
 
 use super::{
     WireError,
     lab::{GENERATOR, Lab, NODE},
+    passage::{Counted, Passage, Tally},
     router::{BACKEND_PORT, CALLED, Router, SERVICE_PORT, backend, service, unwanted},
-    softirq,
 };
 use crate::bench::{
-    generate::{Addresses, Amount, Frames, Load, Mac, Sender, Shape},
+    generate::{Addresses, Frames, Load, Mac, Shape},
     statistics::Summary,
 };
 
@@ -60,12 +54,17 @@ pub fn measure<'l>(
 ) -> Result<Vec<Figures>, WireError> {
     let mut runs = Vec::new();
     for (lab, traffic) in labs {
-        let sender = lab.sender(traffic.processors, |interface| load(lab, traffic, interface))?;
-        runs.push(Run { lab, traffic, sender, kpps: Vec::new(), ns: Vec::new(), loss: Vec::new() });
+        let counted: Counted<'l> = match traffic.target {
+            Target::Services => Box::new(|| Ok(lab.counted())),
+            Target::Unwanted => Box::new(|| lab.dropped()),
+        };
+        let load = |interface| load(lab, traffic, interface);
+        let passage = Passage::open(lab.generator(), traffic.processors, load, counted)?;
+        runs.push(Run { lab, traffic, passage, tally: Tally::default() });
     }
     for run in &runs {
         // Flows are established, caches warm.
-        run.send(WARM_UP.max(2 * u64::from(run.traffic.flows)))?;
+        run.passage.send(WARM_UP.max(2 * u64::from(run.traffic.flows)))?;
     }
     let rounds = runs.iter().map(|run| run.traffic.rounds).max().unwrap_or_default();
     for _ in 0..rounds {
@@ -73,7 +72,7 @@ pub fn measure<'l>(
             run.round()?;
         }
     }
-    Ok(runs.into_iter().map(Run::figures).collect())
+    Ok(runs.iter().map(|run| run.tally.figures()).collect())
 }
 
 const WARM_UP: u64 = 1000;
@@ -108,20 +107,16 @@ const FCS: u32 = 4;
 struct Run<'a> {
     lab: &'a Lab,
     traffic: Traffic,
-    sender: Sender,
-    kpps: Vec<f64>,
-    ns: Vec<f64>,
-    loss: Vec<f64>,
+    passage: Passage<'a>,
+    tally: Tally,
 }
 
 impl Run<'_> {
     fn round(&mut self) -> Result<(), WireError> {
-        let frames = self.traffic.frames;
-        let (before, arrived) = (self.counted()?, self.lab.counted());
-        let time = self.send(frames)?;
-        let counted = self.counted()? - before;
+        let arrived = self.lab.counted();
+        let sent = self.passage.send(self.traffic.frames)?;
         let router = || self.lab.router.name();
-        if counted == 0 {
+        if sent.through == 0 {
             return Err(WireError::NothingCame { router: router() });
         }
         if self.traffic.target == Target::Unwanted
@@ -130,53 +125,7 @@ impl Run<'_> {
         {
             return Err(WireError::Unwanted { router: router() });
         }
-        let ns = time.as_secs_f64() * 1e9 / counted as f64;
-        self.ns.push(ns);
-        self.kpps.push(1e6 / ns);
-        self.loss.push((1.0 - counted as f64 / frames as f64).max(0.0) * 100.0);
+        self.tally.add(sent);
         Ok(())
     }
-
-    /// Sends frames, and waits until no more come through. Gives the processor's time for them: the
-    /// sender's thread's, in which packets are mostly forwarded, and what no such thread is charged.
-    fn send(&self, frames: u64) -> Result<Duration, WireError> {
-        let until = self.sender.made() + frames;
-        let counted = self.counted()? + frames;
-        let amount = Amount { frames: Some(until), time: None, rate: None };
-        let before = self.softirq_time()?;
-        let sent = self.lab.at_generator(|| Ok(self.sender.send(amount, Instant::now())?))?;
-        let mut last = self.counted()?;
-        let mut quiet = 0;
-        while last < counted && quiet < QUIET_TICKS {
-            thread::sleep(TICK);
-            let now = self.counted()?;
-            quiet = if now == last { quiet + 1 } else { 0 };
-            last = now;
-        }
-        Ok(sent.busy + self.softirq_time()?.saturating_sub(before))
-    }
-
-    fn counted(&self) -> Result<u64, WireError> {
-        match self.traffic.target {
-            Target::Services => Ok(self.lab.counted()),
-            Target::Unwanted => self.lab.dropped(),
-        }
-    }
-
-    fn softirq_time(&self) -> Result<Duration, WireError> {
-        self.sender.processors().iter().map(|processor| softirq::time(*processor)).sum()
-    }
-
-    fn figures(self) -> Figures {
-        let median = |figures: &[f64]| Summary::of(figures).median;
-        Figures {
-            kpps: Summary::of(&self.kpps),
-            ns_per_packet: median(&self.ns),
-            loss: Summary::hundredths(&self.loss).median,
-        }
-    }
 }
-
-const TICK: Duration = Duration::from_millis(2);
-/// A busy machine may leave `ksoftirqd` waiting for long.
-const QUIET_TICKS: u32 = 250;

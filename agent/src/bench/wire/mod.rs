@@ -9,6 +9,7 @@ mod lab;
 mod measure;
 mod namespace;
 mod options;
+mod passage;
 mod report;
 mod router;
 mod rules;
@@ -24,9 +25,10 @@ pub use self::{
     error::WireError,
     lab::{GENERATOR, Lab, NODE, Sink, connect},
     measure::{Figures, Target, Traffic, measure},
-    namespace::{Namespace, run as command, sweep},
+    namespace::{Namespace, orphans, run as command, sweep},
     options::{CompareOptions, Rounds, WireOptions},
-    router::{BACKEND_PORT, Router, SERVICE_PORT, backend, service},
+    passage::{Passage, Tally},
+    router::{BACKEND_PORT, CLIENTS, Router, SERVICE_PORT, backend, service},
 };
 use super::{BenchError, machine::Machine, store::need_root};
 

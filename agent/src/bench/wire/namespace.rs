@@ -101,7 +101,8 @@ const PREFIX: &str = "zg-bench-";
 const DIRECTORY: &str = "/run/netns";
 const BPFFS: &str = "/sys/fs/bpf";
 
-fn orphans(directory: &Path) -> Result<Vec<String>, WireError> {
+/// What benchmarks that no longer run have left in a directory.
+pub fn orphans(directory: &Path) -> Result<Vec<String>, WireError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
