@@ -169,9 +169,10 @@ pub(super) fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, 
 }
 
 /// In order, each once. Nearly all have one, for which a set takes eleven times the room.
-type Few<V> = Vec<V>;
+pub(super) type Few<V> = Vec<V>;
 
-fn insert<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: K, value: V) {
+/// Adds a value of a key.
+pub(super) fn insert<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: K, value: V) {
     match map.entry(key) {
         Entry::Vacant(place) => drop(place.insert(vec![value])),
         Entry::Occupied(mut values) => {
@@ -183,7 +184,7 @@ fn insert<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: K, value: V) {
 }
 
 /// Takes a value away, and its key with the last one.
-fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: &K, value: &V) {
+pub(super) fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: &K, value: &V) {
     if let Some(values) = map.get_mut(key) {
         values.retain(|it| it != value);
         if values.is_empty() {

@@ -13,8 +13,14 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, ObjectKey, Problem, balancing::Balancing, claims::Socket, cluster::Cluster,
-    key::host_port_name, named_ports::PortNumber, pods::Pod, problem::note,
+    Effect, ObjectKey, Problem,
+    balancing::Balancing,
+    claims::{Few, Socket, insert, remove},
+    cluster::Cluster,
+    key::host_port_name,
+    named_ports::PortNumber,
+    pods::Pod,
+    problem::note,
 };
 use crate::model::{
     Backend, BackendSet, Frontend, FrontendKind, Key, Resource, Service, TrafficPolicy,
@@ -35,8 +41,8 @@ pub(super) struct HostPort {
 pub(super) struct HostPorts {
     pods: BTreeMap<ObjectKey, Claimant>,
     /// By address, port and node.
-    claims: BTreeMap<(Socket, String), BTreeSet<Claim>>,
-    by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
+    claims: BTreeMap<(Socket, String), Few<Claim>>,
+    by_node: BTreeMap<String, Few<ObjectKey>>,
     /// What each pod's ports became when they were last looked at.
     rendered: BTreeMap<ObjectKey, Vec<Key>>,
     problems: BTreeMap<ObjectKey, Vec<Problem>>,
@@ -165,11 +171,11 @@ impl HostPorts {
 
     fn enter(&mut self, key: &ObjectKey, pod: &Claimant) {
         for socket in pod.all_sockets() {
-            let claims = self.claims.entry((socket, pod.node.clone())).or_default();
-            claims.insert((pod.created.clone(), key.clone()));
+            let claim = (pod.created.clone(), key.clone());
+            insert(&mut self.claims, (socket, pod.node.clone()), claim);
         }
         self.touch_sockets(pod.all_sockets());
-        self.by_node.entry(pod.node.clone()).or_default().insert(key.clone());
+        insert(&mut self.by_node, pod.node.clone(), key.clone());
     }
 
     /// Undoes [`Self::enter`].
@@ -238,14 +244,4 @@ impl Claimant {
 fn is_on(address: IpAddr, node: &str, cluster: &Cluster) -> bool {
     let everywhere = address.is_unspecified() || address.is_loopback();
     everywhere || cluster.node(node).is_none_or(|node| node.addresses.contains(&address))
-}
-
-/// Takes a value away, and its key with the last one.
-fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
-    if let Some(values) = map.get_mut(key) {
-        values.remove(value);
-        if values.is_empty() {
-            map.remove(key);
-        }
-    }
 }

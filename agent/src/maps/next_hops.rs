@@ -53,8 +53,8 @@ impl NextHops {
 
     /// Clears all but these, also what an earlier agent has written.
     pub fn retain(&self, keep: impl Fn(u32) -> bool) {
-        for id in (0..self.capacity() as u32).filter(|id| self.0.load(place(*id)) != 0) {
-            if !keep(id) {
+        for id in (0..=u32::MAX).take(self.capacity()) {
+            if self.0.load(place(id)) != 0 && !keep(id) {
                 self.clear(id);
             }
         }

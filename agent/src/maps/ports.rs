@@ -46,8 +46,8 @@ impl Ports {
 
     /// Takes all interfaces but those of these endpoints, also what an earlier agent has written.
     pub fn retain(&self, keep: impl Fn(u16) -> bool) {
-        for id in (0..self.capacity() as u16).filter(|id| self.0.load(place(*id)) != 0) {
-            if !keep(id) {
+        for id in (0..=u16::MAX).take(self.capacity()) {
+            if self.0.load(place(id)) != 0 && !keep(id) {
                 self.write(id, &Port::default());
             }
         }

@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use testbed::{
-    agent::Agent,
-    tables::{self, Datapath},
-};
+use testbed::{agent::Agent, tables};
+use zonegate::image::Image;
 
 use super::{
     cluster::Cluster,
@@ -36,8 +34,9 @@ pub fn compare(cluster: &Cluster, seed: u64) -> Result<Compared> {
         let mut differing = Vec::new();
         for (name, agent) in &cluster.agents {
             let expected = truth::compile(&world, name)?;
-            match node(agent, &expected).and_then(|()| probes::ask(agent, &expected, &world, seed))
-            {
+            let probes = node(agent, &expected)
+                .and_then(|found| probes::ask(&found, &expected, &world, seed));
+            match probes {
                 Ok(probes) => {
                     compared.lines += expected.lines.len();
                     compared.probes += probes;
@@ -61,8 +60,9 @@ pub fn compare(cluster: &Cluster, seed: u64) -> Result<Compared> {
     }
 }
 
-/// Whether the pinned maps say what is expected, on both sides, and nothing else is taken up.
-fn node(agent: &Agent, expected: &Compiled) -> Result<()> {
+/// Whether the pinned maps say what is expected, on both sides, and nothing else is taken up. Gives what
+/// they say.
+fn node(agent: &Agent, expected: &Compiled) -> Result<Image> {
     let pinned = tables::read(agent.bpffs())?;
     let found = tables::lines(&pinned.image);
     let differing = tables::difference(&expected.lines, &found);
@@ -85,7 +85,7 @@ fn node(agent: &Agent, expected: &Compiled) -> Result<()> {
             bail!("of {limit}, {expected} should be in use, and {found} are");
         }
     }
-    Ok(())
+    Ok(pinned.image)
 }
 
 /// What the agent says is in use of each limit.
@@ -99,12 +99,6 @@ fn usage(agent: &Agent) -> Result<BTreeMap<String, u64>> {
         (name, number(&limit["used"]).unwrap_or_default())
     });
     Ok(limits.collect())
-}
-
-/// What the maps of a node say, for what asks the datapath.
-pub fn datapath<T>(agent: &Agent, ask: impl FnOnce(&Datapath<'_>) -> T) -> Result<T> {
-    let pinned = tables::read(agent.bpffs())?;
-    Ok(ask(&Datapath::new(&pinned.image)))
 }
 
 /// A connection to an apiserver that was away is tried again after 30 s at most, by agents and

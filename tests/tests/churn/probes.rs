@@ -4,22 +4,21 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, bail};
 use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use testbed::{agent::Agent, tables::Datapath};
+use testbed::tables::Datapath;
 use zonegate::{
     compile::{Connection, Direction, explain},
+    image::Image,
     model::{Protocol, Workload, World},
 };
 
-use super::{checkpoint, truth::Compiled};
+use super::truth::Compiled;
 
 /// Asks about clients of every frontend, and about connections of local workloads. What a service
 /// offers is held against a fresh image; what policy says against the policies themselves, which
 /// [`explain`] walks. Says how many were asked about.
-pub fn ask(agent: &Agent, expected: &Compiled, world: &World, seed: u64) -> Result<usize> {
-    checkpoint::datapath(agent, |found| {
-        let fresh = Datapath::new(&expected.image);
-        Ok(offers(found, &fresh, world)? + verdicts(found, world, seed)?)
-    })?
+pub fn ask(found: &Image, expected: &Compiled, world: &World, seed: u64) -> Result<usize> {
+    let [found, fresh] = [found, &expected.image].map(Datapath::new);
+    Ok(offers(&found, &fresh, world)? + verdicts(&found, world, seed)?)
 }
 
 fn offers(found: &Datapath<'_>, fresh: &Datapath<'_>, world: &World) -> Result<usize> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use super::{
     ClusterError, KubernetesOptions,
@@ -55,13 +56,8 @@ impl Changing {
     ) -> Result<Latency, ClusterError> {
         repeat(options, || {
             let (service, side) = self.next();
-            let expected = lab.expect(objects::address(service), side)?;
-            pause();
-            let begun = Instant::now();
-            let change = plane.begin_to_patch(sided_slice(&service_name(service), side));
-            let came = lab.arrival(expected)?;
-            let answered = plane.join(change)?;
-            Ok((came - begun, answered - begun))
+            let slice = sided_slice(&service_name(service), side);
+            follow(lab, plane, (objects::address(service), side), || [plane.begin_to_patch(slice)])
         })
     }
 
@@ -77,24 +73,38 @@ impl Changing {
             self.created += 1;
             let (name, address) = (format!("new-{number}"), objects::new_address(number));
             let (service, slice) = (objects::service(&name, address), sided_slice(&name, NEW_SIDE));
-            let expected = lab.expect(address, NEW_SIDE)?;
-            pause();
-            let begun = Instant::now();
-            let changes = [service.clone(), slice.clone()].map(|it| plane.begin_to_create(it));
-            let came = lab.arrival(expected)?;
-            let mut answered = begun;
-            for change in changes {
-                answered = answered.max(plane.join(change)?);
-            }
+            let times = follow(lab, plane, (address, NEW_SIDE), || {
+                [service.clone(), slice.clone()].map(|it| plane.begin_to_create(it))
+            })?;
             plane.delete(&slice)?;
             plane.delete(&service)?;
             lab.until_quiet(NEW_SIDE)?;
-            Ok((came - begun, answered - begun))
+            Ok(times)
         })
     }
 }
 
 const NEW_SIDE: Side = Side::B;
+
+/// Begins a change after which packets for a service arrive at a side; gives the time until the first of
+/// them, and until the apiserver has answered everything.
+fn follow<const N: usize>(
+    lab: &mut Lab,
+    plane: &Plane,
+    (service, side): (Ipv4Addr, Side),
+    begin: impl FnOnce() -> [JoinHandle<Result<Instant, ClusterError>>; N],
+) -> Result<(Duration, Duration), ClusterError> {
+    let expected = lab.expect(service, side)?;
+    pause();
+    let begun = Instant::now();
+    let changes = begin();
+    let came = lab.arrival(expected)?;
+    let mut answered = begun;
+    for change in changes {
+        answered = answered.max(plane.join(change)?);
+    }
+    Ok((came - begun, answered - begun))
+}
 
 /// Makes as many changes as are wanted, or as there is time for.
 fn repeat(
