@@ -49,12 +49,11 @@ pub fn open<A: Address, T: Tables>(
     let mirrored = work.mirror(secret);
     let mut reply = insert(context, work, mirrored)?;
     if !reply.is_new && !leads_back(context, work, mirrored, reply) {
-        if !vacate(context, work) {
-            return Err(DropReason::FlowConflict);
-        }
+        vacate(context, work);
         work.mirror(secret);
         reply = insert(context, work, mirrored)?;
-        if !reply.is_new {
+        // Another processor may have opened this flow meanwhile.
+        if !reply.is_new && !leads_back(context, work, mirrored, reply) {
             return Err(DropReason::FlowConflict);
         }
     }
