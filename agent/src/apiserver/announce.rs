@@ -118,15 +118,16 @@ fn speaks_for<'n>(uid: &str, node: &str, nodes: impl Iterator<Item = &'n str>) -
 
 async fn tell(client: Client, mut announcements: mpsc::Receiver<Announcement>) {
     while let Some(announcement) = announcements.recv().await {
+        let mut tries = 0;
         while let Err(error) = announcement.tell(&client).await {
+            tries += 1;
             match error {
                 // Another agent has said the same, or this one before it was started again.
                 kube::Error::Api(status) if status.code == 409 => {
                     tracing::debug!("{announcement} was told before");
                     break;
                 }
-                // Neither the object nor the right to speak comes back by itself.
-                kube::Error::Api(status) if (400..500).contains(&status.code) => {
+                kube::Error::Api(status) if is_final(status.code, tries) => {
                     tracing::warn!("{announcement} was not taken: {}", status.message);
                     break;
                 }
@@ -137,6 +138,17 @@ async fn tell(client: Client, mut announcements: mpsc::Receiver<Announcement>) {
             }
         }
         sleep(PACE).await;
+    }
+}
+
+/// Whether what was answered with an HTTP status, so many times, will be answered so for good. An object
+/// that is gone does not come back; an apiserver that has too much to do will have less, and one that
+/// denies the right to speak may not have heard of it yet.
+const fn is_final(status: u16, tries: u32) -> bool {
+    match status {
+        429 => false,
+        401 | 403 => tries >= DENIALS,
+        _ => status / 100 == 4,
     }
 }
 
@@ -170,12 +182,30 @@ const EVENTS: usize = 1000;
 const QUEUE: usize = 2000;
 /// Between two announcements, so that an apiserver hears little of many.
 const PACE: Duration = Duration::from_millis(100);
-/// While the apiserver does not answer.
+/// Denials of the right to speak that are believed.
+const DENIALS: u32 = 3;
+/// While the apiserver does not answer, or not yet as it will.
 const RETRY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_will_not_change_is_final() {
+        for (status, tries, expected) in [
+            (404, 1, true),
+            (422, 1, true),
+            (403, 1, false),
+            (401, 2, false),
+            (403, 3, true),
+            (429, 100, false),
+            (500, 100, false),
+            (503, 1, false),
+        ] {
+            assert_eq!(is_final(status, tries), expected, "{status}, {tries} times");
+        }
+    }
 
     #[test]
     fn three_nodes_speak_of_an_object_and_others_of_others() {
