@@ -88,7 +88,7 @@ mod tests {
         let message = judge(&record(ABI_VERSION + 1)).unwrap_err().to_string();
         assert!(
             message.starts_with(
-                "the pinned map zg7_control has ABI version 8, and this agent wants 7"
+                "the pinned map zg8_control has ABI version 9, and this agent wants 8"
             ),
             "{message}"
         );

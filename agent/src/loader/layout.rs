@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_map_of_other_sizes_is_named_with_both_sizes() {
-        let shape = Shape { name: "zg7_rows", key_size: 4, value_size: 64, max_entries: 10 };
+        let shape = Shape { name: "zg8_rows", key_size: 4, value_size: 64, max_entries: 10 };
         assert!(shape.check(&shape).is_ok());
         let table = [
             (Shape { key_size: 8, ..shape }, "a key size of 8, and this agent wants 4"),
@@ -177,7 +177,7 @@ mod tests {
         for (found, text) in table {
             let message = shape.check(&found).unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("the pinned map zg7_rows has {text}")),
+                message.starts_with(&format!("the pinned map zg8_rows has {text}")),
                 "{message}"
             );
             assert!(message.contains("--teardown"), "{message}");

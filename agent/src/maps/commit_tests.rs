@@ -279,13 +279,13 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     let mut image = Image::default();
     image.set_word(Table::Slots, 4 * BLOCK_WORDS, 1);
     let refused = tables.commit(&image, stamp(1)).unwrap_err();
-    assert_eq!(refused.to_string(), "zg7_slots needs 40 entries and has room for 32");
+    assert_eq!(refused.to_string(), "zg8_slots needs 40 entries and has room for 32");
     let mut image = Image::default();
     let interface = "interface-name-16".to_owned();
     let port = Port { workload: "a".into(), interface, address: None };
     image.ports.insert(1, port);
     let refused = tables.commit(&image, stamp(1)).unwrap_err();
-    assert_eq!(refused.to_string(), "zg7_port_names needs 17 entries and has room for 15");
+    assert_eq!(refused.to_string(), "zg8_port_names needs 17 entries and has room for 15");
     assert_eq!(tables.held(), None);
     assert_eq!(tables.backing().control(), Control::default());
 }

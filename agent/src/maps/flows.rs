@@ -64,7 +64,7 @@ impl Family {
         }
     }
 
-    /// Words of a bucket: tag and bytes of each entry, then the entries.
+    /// Words of a bucket: tag and looks of each entry, then the entries.
     const fn bucket_words(self) -> usize {
         HEADS + WAYS * self.words()
     }
@@ -80,7 +80,7 @@ impl Family {
 
 /// Buckets that are looked through at a time.
 const PART: usize = 16_384;
-/// Words of tags and bytes at the start of a bucket.
+/// Words of the heads at the start of a bucket.
 const HEADS: usize = 2 * WAYS;
 
 impl FlowTables {
@@ -190,7 +190,7 @@ fn is_live(observed: u64) -> bool {
 
 /// The words of one entry, which the kernel changes at any time.
 struct Entry<'a> {
-    /// Tag and bytes.
+    /// Tag and looks.
     head: &'a [AtomicU64; 2],
     words: &'a [AtomicU64],
     family: Family,
@@ -207,7 +207,8 @@ impl Entry<'_> {
     }
 
     fn looks(&self) -> Looks {
-        Looks::unpack(self.word(2 + 2 * self.family.pair()))
+        let [_, looks] = self.head;
+        Looks::unpack(looks.load(Ordering::Acquire))
     }
 
     fn protocol(&self) -> u8 {
@@ -227,7 +228,7 @@ impl Entry<'_> {
             return false;
         }
         let looks = self.looks();
-        let allowed = timeout(timeouts, self.protocol(), looks.state);
+        let allowed = timeout(timeouts, looks.state);
         if idle(looks.seen, now) <= allowed.saturating_add(timeouts.refresh) {
             return false;
         }
@@ -248,7 +249,6 @@ impl Entry<'_> {
         let (new_source, new_destination) = self.addresses(1 + pair);
         let [t0, t1, u0, u1, ..] = self.word(1 + 2 * pair).to_ne_bytes();
         let packets = Packets(self.word(5 + 2 * pair));
-        let [_, bytes] = self.head;
         let target = self.target();
         let socket = |address, port| SocketAddr::new(address, u16::from_be_bytes(port));
         Flow {
@@ -262,7 +262,7 @@ impl Entry<'_> {
             backend: target.backend,
             idle: duration(idle(self.looks().seen, now)),
             packets: packets.count(),
-            bytes: bytes.load(Ordering::Acquire),
+            bytes: self.word(2 + 2 * pair),
             handshake: packets.handshake().map(|it| Duration::from_micros(it.into())),
         }
     }
@@ -293,6 +293,7 @@ fn high_low(high: [u8; 8], low: [u8; 8]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use abi::flow::seen;
+    use datapath::flow::bucket::class;
 
     use super::*;
 
@@ -357,7 +358,7 @@ mod tests {
         words[9].store(u64::from_ne_bytes([0, 81, 2, 0, 9, 9, 9, 9]), Ordering::Relaxed);
         words[12].store(7 | 8 << 32 | u64::from(kind::REPLY) << 56, Ordering::Relaxed);
         words[13].store(Packets::answered(250).0 + 11, Ordering::Relaxed);
-        head[1].store(12, Ordering::Relaxed);
+        words[10].store(12, Ordering::Relaxed);
         let entry = Entry { head: &head, words: &words, family: Family::V6 };
         let flow = entry.flow(50, |ticks| Duration::from_secs(ticks.into()));
         assert_eq!(flow.source, "[101:101:101:101:202:202:202:202]:80".parse().unwrap());
@@ -379,7 +380,7 @@ mod tests {
         let words: Vec<_> = (0..family.words()).map(|_| AtomicU64::new(0)).collect();
         let ports = u64::from_ne_bytes([0, 1, 0, 2, protocol, 0, 0, 0]);
         words[family.pair()].store(ports, Ordering::Relaxed);
-        words[2 + 2 * family.pair()].store(looks.pack(), Ordering::Relaxed);
-        ([AtomicU64::new(tag), AtomicU64::new(0)], words)
+        let looks = Looks { state: looks.state | class(protocol), ..looks };
+        ([AtomicU64::new(tag), AtomicU64::new(looks.pack())], words)
     }
 }

@@ -197,7 +197,7 @@ fn status_shows_what_a_person_asks_first() {
         &["Node", "2"][..],
         &["cli", "0", "2"],
         &["uplink0", "xdp-native"],
-        &["zg7_slots", "50", "200", "25%"],
+        &["zg8_slots", "50", "200", "25%"],
         &["policy_ingress", "dropped", "41"],
         &["established", "passed", "1042"],
     ] {

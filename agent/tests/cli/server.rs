@@ -224,7 +224,7 @@ impl Dataplane for Shown {
     }
 
     fn fill(&self) -> Vec<Fill> {
-        vec![Fill { table: "zg7_slots", used: 50, capacity: 200 }]
+        vec![Fill { table: "zg8_slots", used: 50, capacity: 200 }]
     }
 
     fn attachments(&self) -> Vec<Attachment> {

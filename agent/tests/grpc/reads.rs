@@ -153,7 +153,7 @@ async fn the_status_tells_what_a_person_asks_for() {
     assert_eq!((count(Kind::Service), count(Kind::Node)), (Some(1), Some(0)));
     let counter = v1::Counter { name: "policy_ingress".into(), drop: true, packets: 7 };
     assert_eq!(status.counters, [counter]);
-    let table = v1::TableFill { table: "zg7_slots".into(), used: 1, capacity: 8 };
+    let table = v1::TableFill { table: "zg8_slots".into(), used: 1, capacity: 8 };
     assert_eq!(status.tables, [table]);
     let limit = |name: &str| status.limits.iter().find(|it| it.limit == name).unwrap().clone();
     let services = limit("services");

@@ -418,7 +418,7 @@ async fn a_full_table_refuses_and_changes_nothing() {
     node.apply("cli", vec![crate::resources::node("n")]).await.unwrap();
     node.tables.content().failure = Some(capacity_failure);
     let Ok(Answer::Nack(nack)) = node.apply("cli", shop()).await else { panic!("not refused") };
-    assert_eq!(nack.refusals[0].reason, "zg7_slots needs 9 entries and has room for 8");
+    assert_eq!(nack.refusals[0].reason, "zg8_slots needs 9 entries and has room for 8");
     assert_eq!(node.names().await, ["n"]);
 }
 

@@ -40,11 +40,11 @@ impl Tables {
 }
 
 pub fn write_failure() -> CommitError {
-    CommitError::Write { table: "zg7_slots", source: io::Error::from(io::ErrorKind::OutOfMemory) }
+    CommitError::Write { table: "zg8_slots", source: io::Error::from(io::ErrorKind::OutOfMemory) }
 }
 
 pub fn capacity_failure() -> CommitError {
-    CommitError::Capacity { table: "zg7_slots", needed: 9, capacity: 8 }
+    CommitError::Capacity { table: "zg8_slots", needed: 9, capacity: 8 }
 }
 
 pub fn flow() -> Flow {
@@ -89,7 +89,7 @@ impl Dataplane for Tables {
     }
 
     fn fill(&self) -> Vec<Fill> {
-        vec![Fill { table: "zg7_slots", used: 1, capacity: 8 }]
+        vec![Fill { table: "zg8_slots", used: 1, capacity: 8 }]
     }
 
     fn attachments(&self) -> Vec<Attachment> {

@@ -6,14 +6,14 @@
 //! | 1 | 4 | key: source port, destination port, protocol, zeros, as bytes in that order |
 //! | 2 | 5–8 | source then destination address after translation |
 //! | 3 | 9 | source and destination port after translation (2+2 bytes), checksum delta of the addresses (16 bits), of the ports (16 bits) |
-//! | 4 | 10 | last look in jiffies (lowest 32 bits), next hop (24), seen TCP flags and state (8) |
+//! | 4 | 10 | bytes that it carried, of IP packets: link headers are not counted |
 //! | 5 | 11 | epoch sum (lowest 32 bits), source endpoint (16), destination endpoint (16), both after translation |
 //! | 6 | 12 | backend (lowest 32 bits), service (24), kind (8) |
 //! | 7 | 13 | packets that it carried: [`Packets`] |
 //!
-//! The entries' tags lie before them in one cache line: a packet touches that and its entry's own,
-//! whichever of the four it is, and one without a flow touches no entry. The line has room for the bytes
-//! that each carried.
+//! The entries' heads lie before them in one cache line: a packet touches that and its entry's own,
+//! whichever of the four it is. One without a flow touches no entry, and who of a full bucket has to
+//! leave for another shows in the heads too.
 //! Addresses and ports lie in words as bytes in network order, whatever the host's order is.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -61,6 +61,10 @@ pub mod seen {
     pub const CONFIRMED: u8 = 4;
     /// The next packet of this direction takes the flow further, so the slow path is to see it.
     pub const AWAITED: u8 = 8;
+    /// The flow is TCP's: which idle times it is allowed.
+    pub const TCP: u8 = 16;
+    /// UDP's or SCTP's.
+    pub const DATAGRAMS: u8 = 32;
 }
 
 /// What lies before the entries for each of them.
@@ -71,8 +75,8 @@ pub mod seen {
 pub struct Head {
     /// [`tag`].
     pub tag: u64,
-    /// What the entry carried, of IP packets: link headers are not counted.
-    pub bytes: u64,
+    /// Last look in jiffies (lowest 32 bits), next hop (24), [`seen`] (8).
+    pub looks: u64,
 }
 
 /// The packets that an entry has counted, and in an entry of replies beside them how long a TCP

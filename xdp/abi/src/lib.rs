@@ -27,7 +27,7 @@ pub mod wire;
 #[macro_export]
 macro_rules! abi_version {
     () => {
-        7
+        8
     };
 }
 

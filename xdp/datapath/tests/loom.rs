@@ -43,7 +43,7 @@ fn model(scene: impl Fn() + Sync + Send + 'static) {
 fn homes() -> Arc<Homes> {
     let word = || AtomicU64::new(0);
     let bucket = || Bucket {
-        heads: std::array::from_fn(|_| Head { tag: word(), bytes: word() }),
+        heads: std::array::from_fn(|_| Head { tag: word(), looks: word() }),
         entries: std::array::from_fn(|_| std::array::from_fn(|_| word())),
     };
     Arc::new([bucket(), bucket()])

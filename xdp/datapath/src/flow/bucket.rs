@@ -33,7 +33,7 @@ pub struct Bucket<E, W> {
 #[derive(Debug, Default)]
 pub struct Head<W> {
     pub tag: W,
-    pub bytes: W,
+    pub looks: W,
 }
 
 /// A bucket of an address family.
@@ -57,6 +57,13 @@ impl Key {
     #[inline(always)]
     pub fn of<A: Address>(tuple: &Tuple<A>) -> Self {
         Self { pair: A::pair(tuple.source, tuple.destination), ports: tuple.port_word() }
+    }
+
+    #[inline(always)]
+    fn protocol(&self) -> u8 {
+        let [_, _, protocol, _] = word16::unpack(self.ports);
+        let [protocol, _] = protocol.to_ne_bytes();
+        protocol
     }
 }
 
@@ -87,10 +94,10 @@ impl<'b, A: Address, W: Word + 'static> Hit<'b, A, W> {
         cell::<A, W>(self.entry, index)
     }
 
-    /// Bytes that the entry carried.
+    /// The one word of the entry that changes while it is live, beside its counts.
     #[inline(always)]
-    pub fn bytes(&self) -> &'b W {
-        &self.head.bytes
+    pub(super) fn looks_cell(&self) -> &'b W {
+        &self.head.looks
     }
 
     /// Whether what was read since is of this entry, not of a later one in its place.
@@ -186,7 +193,8 @@ pub fn insert<A: Address, W: Word + 'static, const MISSED: bool>(
     }
     cell::<A, W>(entry, A::PAIR).store(key.ports);
     flow.write(|word, value| cell::<A, W>(entry, word).store(value));
-    head.bytes.store(0);
+    let Looks { state, .. } = flow.looks;
+    head.looks.store(Looks { state: state | class(key.protocol()), ..flow.looks }.pack());
     head.tag.compare_exchange(claimed, live);
     let mine = Hit::<A, W> { head, entry, tag: live, family: PhantomData };
     Ok(settle(homes, hash, key, place, &mine))
@@ -300,16 +308,14 @@ fn victim<A: Address, W: Word + 'static>(
     best: &mut Seat,
 ) {
     let Control { timeouts, fresh, .. } = control;
-    for (way, (head, entry)) in bucket.heads.iter().zip(&bucket.entries).enumerate() {
+    for (way, head) in bucket.heads.iter().enumerate() {
         let tag = head.tag.load();
         if tag & tag::STATE != tag::LIVE {
             continue;
         }
-        let looks = Looks::unpack(cell::<A, W>(entry, 2 + 2 * A::PAIR).load());
-        let [_, _, protocol, _] = word16::unpack(cell::<A, W>(entry, A::PAIR).load());
-        let [protocol, _] = protocol.to_ne_bytes();
+        let looks = Looks::unpack(head.looks.load());
         let idle = idle(looks.seen, newcomer.seen);
-        let expired = idle > timeout(timeouts, protocol, looks.state);
+        let expired = idle > timeout(timeouts, looks.state);
         let unconfirmed = !is_confirmed(looks.state);
         let yields =
             expired || unconfirmed || idle > *fresh || newcomer.state & seen::CONFIRMED != 0;
@@ -340,15 +346,29 @@ pub const fn idle(seen: u32, now: u32) -> u32 {
     if idle > u32::MAX / 2 { 0 } else { idle }
 }
 
-/// Jiffies after which an idle flow may go.
+/// Jiffies after which an idle flow in this state, with its [`class`], may go.
 #[inline(always)]
-pub const fn timeout(timeouts: &Timeouts, protocol: u8, state: u8) -> u32 {
+pub const fn timeout(timeouts: &Timeouts, state: u8) -> u32 {
+    if state & seen::DATAGRAMS != 0 {
+        timeouts.udp
+    } else if state & seen::TCP == 0 {
+        timeouts.other
+    } else if state & (seen::FIN | seen::RST) != 0 {
+        timeouts.tcp_closing
+    } else if state & seen::CONFIRMED != 0 {
+        timeouts.tcp_established
+    } else {
+        timeouts.tcp_new
+    }
+}
+
+/// The bits of the state that say which timeouts are a protocol's.
+#[inline(always)]
+pub const fn class(protocol: u8) -> u8 {
     match protocol {
-        protocol::TCP if state & (seen::FIN | seen::RST) != 0 => timeouts.tcp_closing,
-        protocol::TCP if state & seen::CONFIRMED != 0 => timeouts.tcp_established,
-        protocol::TCP => timeouts.tcp_new,
-        protocol::UDP | protocol::SCTP => timeouts.udp,
-        _ => timeouts.other,
+        protocol::TCP => seen::TCP,
+        protocol::UDP | protocol::SCTP => seen::DATAGRAMS,
+        _ => 0,
     }
 }
 
@@ -360,7 +380,7 @@ pub const fn freed(tag: u64) -> u64 {
 
 #[inline(always)]
 const fn is_live(tag: u64, hash: u64) -> bool {
-    tag & tag::STATE == tag::LIVE && (tag ^ hash) & tag::HASH == 0
+    (tag ^ (hash & tag::HASH | tag::LIVE)) & (tag::HASH | tag::STATE) == 0
 }
 
 /// What is in a place of the bucket.

@@ -25,7 +25,7 @@ pub struct Rewrite<A> {
     pub port_delta: u16,
 }
 
-/// The one word of an entry that changes while it is live.
+/// What changes of an entry while it is live. It lies in the entry's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looks {
     /// Jiffies when the slow path last looked at the flow.
@@ -148,7 +148,7 @@ const fn ports_word<A: Address>() -> usize {
 }
 
 impl<A: Address> Flow<A> {
-    /// Writes the words after the key through `put`.
+    /// Writes the words after the key through `put`; the looks are not among them.
     #[inline(always)]
     pub fn write(&self, mut put: impl FnMut(usize, u64)) {
         let rewrite = &self.rewrite;
@@ -159,7 +159,7 @@ impl<A: Address> Flow<A> {
         let Rewrite { source_port, destination_port, address_delta, port_delta, .. } = *rewrite;
         let fields = [source_port.0, destination_port.0, address_delta, port_delta];
         put(ports_word::<A>(), word16::pack(fields));
-        put(ports_word::<A>() + 1, self.looks.pack());
+        put(ports_word::<A>() + 1, 0);
         put(ports_word::<A>() + 2, self.epochs.pack());
         put(ports_word::<A>() + 3, self.target.pack());
         put(ports_word::<A>() + 4, Packets::default().0);
@@ -209,7 +209,13 @@ impl<A: Address, W: Word> Hit<'_, A, W> {
 
     #[inline(always)]
     pub fn looks(&self) -> Looks {
-        Looks::unpack(self.word(ports_word::<A>() + 1))
+        Looks::unpack(self.looks_cell().load())
+    }
+
+    /// Bytes that the entry carried.
+    #[inline(always)]
+    pub fn bytes(&self) -> &W {
+        self.cell(ports_word::<A>() + 1)
     }
 
     #[inline(always)]
@@ -242,7 +248,7 @@ impl<A: Address, W: Word> Hit<'_, A, W> {
     #[inline(always)]
     pub fn set_looks(&self, old: Looks, new: Looks) {
         if old != new && self.is_current() {
-            self.cell(ports_word::<A>() + 1).compare_exchange(old.pack(), new.pack());
+            self.looks_cell().compare_exchange(old.pack(), new.pack());
         }
     }
 

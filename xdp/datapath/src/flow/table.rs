@@ -132,7 +132,7 @@ pub fn vacate<A: Address, T: Tables>(context: &Context<'_, T>, work: &mut Work<A
     let Some(found) = locate(context, &replies) else { return true };
     work.entry = found.flow();
     let Looks { seen: looked_at, state, .. } = work.entry.looks;
-    let timeout = bucket::timeout(&context.control.timeouts, protocol, state);
+    let timeout = bucket::timeout(&context.control.timeouts, state);
     let expired = bucket::idle(looked_at, context.tables.now()) > timeout;
     if state & (seen::FIN | seen::RST) == 0 && !expired {
         return false;
