@@ -55,9 +55,11 @@ const CLIENTS: [Client; 3] = [Client::Pod, Client::Process, Client::Outsider];
 const KINDS: [Kind; 4] = [Kind::Cluster, Kind::NodePort, Kind::LoadBalancer, Kind::External];
 const HERE: &str = "shop";
 const ELSEWHERE: &str = "zone-b-1";
+/// Its own processes.
+const NODE: &str = "node-a";
 const PROTOCOLS: [(&str, u16); 2] = [("TCP", 8080), ("UDP", 5353)];
 
-/// What Kubernetes means.
+/// What Kubernetes means; what is for the node's own processes kube-proxy does not masquerade either.
 fn expected(kind: Kind, client: Client, backend: &str, policy: Policy) -> Outcome {
     use Outcome::{Direct, Masqueraded, Refused};
     match (kind, client, policy) {
@@ -67,6 +69,7 @@ fn expected(kind: Kind, client: Client, backend: &str, policy: Policy) -> Outcom
             Refused
         }
         // What the node sends is led to the backend before it is a packet.
+        _ if backend == NODE => Direct,
         (Kind::Cluster, Client::Outsider, _) => Masqueraded,
         (_, Client::Process, _) | (Kind::Cluster, Client::Pod, _) | (_, _, Policy::Local) => Direct,
         _ => Masqueraded,
@@ -191,7 +194,7 @@ fn every_client_reaches_what_it_may_by_every_frontend_and_nothing_else() {
     bed.warm_neighbours().unwrap();
     let agent = Agent::start_on(&bed).unwrap();
     for policy in [Policy::Cluster, Policy::Local] {
-        for backend in [bed.workload(HERE), bed.remote(ELSEWHERE)] {
+        for backend in [bed.workload(HERE), bed.remote(ELSEWHERE), bed.node()] {
             check(&bed, &agent, backend, policy);
         }
     }

@@ -105,7 +105,8 @@ fn is_midstream<A>(parsed: &Parsed<A>) -> bool {
 }
 
 /// A workload that reaches itself through a service sees the service's address as the client:
-/// an answer to its own address would never leave it.
+/// an answer to its own address would never leave it. The node's own processes see the client: their
+/// answers come by here in any case, and the kernel takes nothing that seems to come from itself.
 #[inline(always)]
 fn new_flow<A: Address, T: Tables>(
     context: &Context<'_, T>,
@@ -122,7 +123,7 @@ fn new_flow<A: Address, T: Tables>(
     if hairpin {
         translated.source = work.parsed.tuple.destination;
         target.kind |= kind::SNAT | kind::HAIRPIN;
-    } else if snat {
+    } else if snat && !ends.destination.has(Leaf::THIS_NODE) {
         let node = context.node().ok_or(DropReason::MissingMap)?;
         translated.source = A::masquerade(node).ok_or(DropReason::MasqueradeAddress)?;
         target.kind |= kind::SNAT;
