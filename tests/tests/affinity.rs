@@ -81,7 +81,7 @@ fn answering(client: &Host, protocol: &str, server: SocketAddr, count: usize) ->
 /// Every client, protocol and address family by itself: the cluster address and the node port.
 fn each(bed: &Bed) -> Vec<(&Host, &'static str, [SocketAddr; 2])> {
     let mut all = Vec::new();
-    for client in [bed.workload("web"), bed.client("outside")] {
+    for client in [bed.workload("web"), bed.node(), bed.client("outside")] {
         for (protocol, port, node_port, _) in PROTOCOLS {
             let pairs = cluster_vip(1).each().into_iter().zip(bed.node().addresses().each());
             all.extend(pairs.map(|(vip, node): (IpAddr, IpAddr)| {

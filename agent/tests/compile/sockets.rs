@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use abi::reason::{DropReason, PassReason};
+use abi::reason::DropReason;
 use datapath::{Address, Call, Peer, Port, V4, V6, Way, protocol, way};
 use zonegate::{
     model::{FrontendKind, Resource, World},
@@ -88,7 +88,6 @@ fn call(
 fn calls_lead_where_the_node_is_served() {
     let tables = tables(&shops());
     let denied = Way::Denied;
-    let refused = Way::Refused(PassReason::Rejected);
     for (to, expected) in [
         ("10.96.0.1:80", Way::Backend),
         ("[fd01::1]:80", Way::Backend),
@@ -103,8 +102,8 @@ fn calls_lead_where_the_node_is_served() {
         ("127.0.0.1:80", Way::Untouched),
         ("[::1]:80", Way::Untouched),
         ("192.0.2.3:30080", Way::Untouched),
-        ("10.96.0.2:80", refused),
-        ("[fd01::2]:80", refused),
+        ("10.96.0.2:80", Way::Refused),
+        ("[fd01::2]:80", Way::Refused),
         ("203.0.113.1:80", denied(DropReason::SourceRange)),
         ("203.0.113.2:80", Way::Backend),
         ("[2001:db8:cb::2]:80", Way::Backend),

@@ -8,7 +8,7 @@ use abi::{
     record::{Backend, Range, Service},
 };
 
-use crate::{Address, Context, Tables, Work};
+use crate::{Address, Context, Tables, flow::entry::Target};
 
 /// Whether a service has its clients stay with their backends.
 #[inline(always)]
@@ -38,12 +38,11 @@ pub fn recall<A: Address, T: Tables>(
     if age <= timeout && eligible { backend } else { 0 }
 }
 
-/// Remembers the backend of the connection that `work.flow` opens through a service that does so.
+/// Remembers which backend a client's connection through a service that does so leads to.
 #[inline(never)]
-pub fn remember<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
-    let target = work.flow.target;
+pub fn remember<A: Address, T: Tables>(context: &Context<'_, T>, client: &A, target: Target) {
     let Some(&Service { affinity, .. }) = context.service(target.service) else { return };
-    let key = AffinityKey { client: work.parsed.tuple.source.field(), service: affinity };
+    let key = AffinityKey { client: client.field(), service: affinity };
     let opened = context.tables.clock();
     let affinity = Affinity { opened, backend: target.backend, padding: 0 };
     context.tables.remember(&key, &affinity);

@@ -145,9 +145,9 @@ fn new_flow<A: Address, T: Tables>(
 /// Notes of a flow that was opened what is to be known beside its entries.
 #[inline(always)]
 pub fn note<A: Address, T: Tables>(context: &Context<'_, T>, work: &Work<A>) {
-    let Target { backend, service, .. } = work.flow.target;
-    if backend != 0 && affinity::is_kept(context, service) {
-        affinity::remember(context, work);
+    let target = work.flow.target;
+    if target.backend != 0 && affinity::is_kept(context, target.service) {
+        affinity::remember(context, &work.parsed.tuple.source, target);
     }
     if handshake::is_timed(context, work) {
         handshake::begin(context, work);

@@ -4,14 +4,10 @@
 //! Whether a socket is the node's, and what its process is to see as its peer afterwards, is up to
 //! the programs.
 
-use abi::{
-    address::Leaf,
-    flow::kind,
-    reason::{DropReason, PassReason},
-};
+use abi::{address::Leaf, flow::kind, reason::DropReason};
 
 use crate::{
-    Address, Context, Hook, Tables, Tuple,
+    Address, Context, Hook, Tables, Tuple, affinity,
     classify::Ends,
     flow::entry::Target,
     service::{self, Choice, Steering},
@@ -42,7 +38,7 @@ pub enum Way {
     /// To the backend that the peer is now.
     Backend,
     /// The service has nobody to answer, and says so.
-    Refused(PassReason),
+    Refused,
     /// The process may not.
     Denied(DropReason),
 }
@@ -92,10 +88,13 @@ pub fn way<A: Address, T: Tables>(
     match service::steer::<A, T, false>(&context, ends, &mut tuple, &mut choice) {
         Steering::None => Way::Untouched,
         Steering::Chosen => {
+            if affinity::is_kept(&context, choice.target.service) {
+                affinity::remember(&context, &tuple.source, choice.target);
+            }
             *peer = Peer { address: tuple.destination, port: tuple.destination_port };
             Way::Backend
         }
-        Steering::Reject => Way::Refused(PassReason::Rejected),
+        Steering::Reject => Way::Refused,
         Steering::Drop(DropReason::NoFrontend)
             if protocol == protocol::UDP && call == Call::Connect =>
         {

@@ -127,8 +127,8 @@ fn steer<A: Address>(context: &SockAddrContext, call: Call, peer: &mut Peer<A>) 
             remember(&key(cookie, protocol, peer), &known);
             (PROCEED, true)
         }
-        Way::Refused(reason) => {
-            count(reason as u32);
+        Way::Refused => {
+            count(PassReason::Rejected as u32);
             // SAFETY: the helper has no preconditions; without it the process hears `EPERM`.
             unsafe { bpf_set_retval(-ECONNREFUSED) };
             (FAIL, false)
