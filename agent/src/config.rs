@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -48,12 +48,19 @@ pub struct Kubernetes {
     /// Where `/healthz` and `/livez` are answered; nowhere if the text is empty.
     #[serde(deserialize_with = "address_or_none")]
     pub healthz: Option<SocketAddr>,
+    /// Where `/proxyMode` is answered; nowhere if the text is empty.
+    #[serde(deserialize_with = "address_or_none")]
+    pub proxy_mode: Option<SocketAddr>,
 }
 
 impl Default for Kubernetes {
-    /// kube-proxy's address.
+    /// kube-proxy's addresses.
     fn default() -> Self {
-        Self { kubeconfig: None, healthz: Some((Ipv6Addr::UNSPECIFIED, 10256).into()) }
+        Self {
+            kubeconfig: None,
+            healthz: Some((Ipv6Addr::UNSPECIFIED, 10256).into()),
+            proxy_mode: Some((Ipv4Addr::LOCALHOST, 10249).into()),
+        }
     }
 }
 
@@ -212,7 +219,9 @@ mod tests {
     fn objects_come_from_files_or_from_an_apiserver() {
         let config = load("[kubernetes]\nkubeconfig = '/k'\n").unwrap();
         let healthz = Some("[::]:10256".parse().unwrap());
-        assert_eq!(config.kubernetes, Some(Kubernetes { kubeconfig: Some("/k".into()), healthz }));
+        let proxy_mode = Some("127.0.0.1:10249".parse().unwrap());
+        let expected = Kubernetes { kubeconfig: Some("/k".into()), healthz, proxy_mode };
+        assert_eq!(config.kubernetes, Some(expected));
         config.check().unwrap();
         let both = Config { manifests: Some("/m".into()), ..config };
         let refused = both.check().unwrap_err();

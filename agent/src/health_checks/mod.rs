@@ -3,11 +3,14 @@
 //! A service with `healthCheckNodePort` has a port of its own on every node, at which HTTP says
 //! what kube-proxy would: 200 with at least one ready backend on this node and an agent that is
 //! ready, 503 otherwise. The store counts the backends as packets see them; this module owns the
-//! listeners, which come and go with what is committed. [`proxy_health`] answers for the whole node.
+//! listeners, which come and go with what is committed. [`proxy_health`] answers for the whole node, and
+//! [`proxy_mode`] who asks which proxy it has.
 
 mod answer;
 mod listener;
+mod place;
 pub mod proxy_health;
+pub mod proxy_mode;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

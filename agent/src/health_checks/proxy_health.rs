@@ -18,14 +18,13 @@ use std::{
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
 
 use super::{
-    RETRY,
     answer::{json_answer, with_status},
-    listener::Listener,
+    place::Place,
 };
-use crate::{source_problem::SourceProblem, store::Handle};
+use crate::store::Handle;
 
 /// What problems are reported under.
 pub const SOURCE: &str = "healthz";
@@ -87,43 +86,17 @@ impl Progress {
     }
 }
 
-/// Answers until the store ends. An address that somebody else has is tried again: a kube-proxy
-/// that is being replaced has it until it ends.
+/// Answers until the store ends.
 pub async fn run(address: SocketAddr, handle: Handle, progress: watch::Receiver<Progress>) {
-    let mut reported = None;
-    loop {
-        let (ready, progress) = (handle.ready(), progress.clone());
-        let answer =
-            move |path: &str| progress.borrow().answer(path, *ready.borrow(), Instant::now());
-        let opened = Listener::open(address, answer);
-        let problem = opened.as_ref().err().map(|why| problem(address, &why.to_string()));
-        if problem != reported {
-            if let Some(problem) = &problem {
-                tracing::warn!(%problem, "the node's health is not told");
-            }
-            let problems = problem.iter().cloned().collect();
-            if handle.report(SOURCE.to_owned(), problems).await.is_err() {
-                return;
-            }
-            reported = problem;
-        }
-        let Ok(_listener) = opened else {
-            sleep(RETRY).await;
-            continue;
-        };
-        let mut ready = handle.ready();
-        while ready.changed().await.is_ok() {}
-        return;
-    }
-}
-
-fn problem(address: SocketAddr, why: &str) -> SourceProblem {
-    SourceProblem {
-        object: address.to_string(),
-        reason: format!("the address for /healthz and /livez cannot be opened: {why}"),
-        effect: "load balancers get no answer; tried again every 5 seconds".to_owned(),
-        ..SourceProblem::default()
-    }
+    let ready = handle.ready();
+    let answer = move |path: &str| progress.borrow().answer(path, *ready.borrow(), Instant::now());
+    let place = Place {
+        address,
+        source: SOURCE,
+        paths: "/healthz and /livez",
+        without: "load balancers get no answer",
+    };
+    place.keep_open(&handle, answer).await;
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::{
     health_checks::{
         self,
         proxy_health::{self, Progress},
+        proxy_mode,
     },
     kubernetes::Options,
     loader::{Kernel, LoadError},
@@ -99,6 +100,9 @@ pub fn run(config: Config) -> Result<(), RuntimeError> {
         runtime.spawn(apiserver::run(client, node, options, handle.clone(), progress));
         if let Some(address) = kubernetes.healthz {
             runtime.spawn(proxy_health::run(address, handle.clone(), followed));
+        }
+        if let Some(address) = kubernetes.proxy_mode {
+            runtime.spawn(proxy_mode::run(address, handle.clone()));
         }
     }
     let served = runtime.block_on(serve(listener, handle, stop));

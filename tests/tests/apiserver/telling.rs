@@ -10,15 +10,21 @@ use super::cluster::{
     agent, control_plane, eventually, node, rights, service, status, wait_until_ready,
 };
 
-/// Status and body of the node's answer at kube-proxy's port.
-fn ask(bed: &Bed, path: &str) -> (String, Value) {
+/// Status and body of the node's answer at a port of kube-proxy's.
+fn ask_at(bed: &Bed, port: u16, path: &str) -> (String, String) {
     let answer = bed
         .node()
         .netns()
-        .shell(&format!("curl -sS -m 5 -w '\\n%{{http_code}}' http://127.0.0.1:10256{path}"));
+        .shell(&format!("curl -sS -m 5 -w '\\n%{{http_code}}' http://127.0.0.1:{port}{path}"));
     let answer = answer.unwrap_or_default();
     let (body, status) = answer.trim().rsplit_once('\n').unwrap_or_default();
-    (status.to_owned(), serde_json::from_str(body).unwrap_or_default())
+    (status.to_owned(), body.to_owned())
+}
+
+/// Of the node's health.
+fn ask(bed: &Bed, path: &str) -> (String, Value) {
+    let (status, body) = ask_at(bed, 10256, path);
+    (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
 #[test]
@@ -31,6 +37,7 @@ fn load_balancers_learn_that_a_node_leaves() {
     let (code, body) = healthz();
     assert_eq!((&*code, &body["nodeEligible"]), ("200", &json!(true)));
     assert_eq!(ask(&bed, "/livez").0, "200");
+    assert_eq!(ask_at(&bed, 10249, "/proxyMode"), ("200".to_owned(), "zonegate".to_owned()));
 
     let tainted = |key: &str| {
         let mut node = node(&bed);
