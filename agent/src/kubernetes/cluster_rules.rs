@@ -1,6 +1,8 @@
 //! What ClusterNetworkPolicy shares with the older `AdminNetworkPolicy`: subjects, peers, and how
 //! a rule that is not understood fails closed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,14 +30,28 @@ pub(super) struct Subject {
 #[serde(rename_all = "camelCase")]
 pub(super) struct NamespacedPods {
     namespace_selector: Option<LabelSelector>,
+    /// Of peers, in its place up to version 0.1.1 of the API.
+    namespaces: Option<Namespaces>,
     pod_selector: Option<LabelSelector>,
+}
+
+/// The namespaces of a peer: a selector, or, up to version 0.1.1 of the API, something that has one.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Namespaces {
+    namespace_selector: Option<LabelSelector>,
+    #[serde(flatten)]
+    selector: LabelSelector,
+    /// What is not known here, such as `sameLabels`.
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
 }
 
 /// An item of `from` or `to`; exactly one field is set. Only pods can be the source of ingress.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PeerForm {
-    namespaces: Option<LabelSelector>,
+    namespaces: Option<Namespaces>,
     pods: Option<NamespacedPods>,
     nodes: Option<LabelSelector>,
     networks: Option<Vec<String>>,
@@ -102,7 +118,7 @@ impl Reader<'_> {
         let path = "spec.subject";
         match (&subject.namespaces, &subject.pods) {
             (Some(namespaces), None) => self.namespaces(namespaces, path),
-            (None, Some(pods)) => self.pods(pods, path),
+            (None, Some(pods)) => self.pods(pods.namespace_selector.as_ref(), pods, path),
             _ => self.findings.refuse(path, "has to set one of namespaces and pods"),
         }
     }
@@ -173,10 +189,15 @@ impl Reader<'_> {
         let egress = direction == Direction::Egress;
         let known = match (namespaces, pods, nodes, networks, domain_names) {
             (Some(namespaces), None, None, None, None) => {
+                let namespaces = self.peer_namespaces(namespaces, path)?;
                 self.namespaces(namespaces, path).map(Peer::Pods).into_iter().collect()
             }
             (None, Some(pods), None, None, None) => {
-                self.pods(pods, path).map(Peer::Pods).into_iter().collect()
+                let namespaces = match &pods.namespaces {
+                    Some(older) => Some(self.peer_namespaces(older, &format!("{path}.pods"))?),
+                    None => pods.namespace_selector.as_ref(),
+                };
+                self.pods(namespaces, pods, path).map(Peer::Pods).into_iter().collect()
             }
             (None, None, Some(nodes), None, None) if egress => {
                 let nodes = self.selector(nodes, &format!("{path}.nodes"));
@@ -209,18 +230,45 @@ impl Reader<'_> {
         peers
     }
 
+    /// `None`, noted, where there is more to it than a selector.
+    fn peer_namespaces<'n>(
+        &mut self,
+        namespaces: &'n Namespaces,
+        path: &str,
+    ) -> Option<&'n LabelSelector> {
+        let path = format!("{path}.namespaces");
+        if let Some(field) = namespaces.other.keys().next() {
+            self.findings.fail_closed(format!("{path}.{field}"), "is not known here");
+            return None;
+        }
+        let Namespaces { namespace_selector, selector, .. } = namespaces;
+        match namespace_selector {
+            None => Some(selector),
+            Some(inner) if *selector == LabelSelector::default() => Some(inner),
+            Some(_) => {
+                self.findings.fail_closed(path, "has two selectors");
+                None
+            }
+        }
+    }
+
     fn namespaces(&mut self, namespaces: &LabelSelector, path: &str) -> Option<PodQuery> {
         let namespaces = self.selector(namespaces, &format!("{path}.namespaces"))?;
         Some(PodQuery::new(Scope::Selected(namespaces), Selector::default()))
     }
 
-    fn pods(&mut self, pods: &NamespacedPods, path: &str) -> Option<PodQuery> {
-        let mut selector = |selector: &Option<LabelSelector>, field: &str| match selector {
+    fn pods(
+        &mut self,
+        namespaces: Option<&LabelSelector>,
+        pods: &NamespacedPods,
+        path: &str,
+    ) -> Option<PodQuery> {
+        let mut selector = |selector: Option<&LabelSelector>, field: &str| match selector {
             None => Some(Selector::default()),
             Some(selector) => self.selector(selector, &format!("{path}.pods.{field}")),
         };
-        let namespaces = selector(&pods.namespace_selector, "namespaceSelector");
-        let pods = selector(&pods.pod_selector, "podSelector");
+        let namespaces = selector(namespaces, "namespaceSelector");
+        let pods = selector(pods.pod_selector.as_ref(), "podSelector");
         Some(PodQuery::new(Scope::Selected(namespaces?), pods?))
     }
 

@@ -134,6 +134,37 @@ fn admin_network_policies_are_of_the_admin_tier() {
 }
 
 #[test]
+fn peers_of_the_first_version_have_their_selector_further_in() {
+    let outcome = translated(
+        "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy,
+          metadata: {name: p}, spec: {priority: 9, subject: {namespaces: {}}, egress: [
+          {action: Allow, to: [{namespaces: {namespaceSelector: {matchLabels: {team: a}}}}]},
+          {action: Allow, to: [{pods: {namespaces: {namespaceSelector: {matchLabels: {team: a}}},
+            podSelector: {matchLabels: {app: web}}}}]},
+          {action: Deny, to: [{namespaces: {sameLabels: [team]}}]},
+          {action: Allow, to: [{pods: {namespaces: {notSameLabels: [team]}, podSelector: {}}}]}]}}",
+    );
+    let problems: Vec<_> = outcome.problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(
+        problems,
+        [
+            "spec.egress[2].to[0].namespaces.sameLabels",
+            "spec.egress[3].to[0].pods.namespaces.notSameLabels",
+        ]
+    );
+    let rules = lines(&outcome).into_iter().filter(|line| line.starts_with(" egress"));
+    assert_eq!(
+        rules.collect::<Vec<_>>(),
+        [
+            " egress egress[0]: Accept pods/{team=a}/{} *",
+            " egress egress[1]: Accept pods/{team=a}/{app=web} *",
+            " egress egress[2]: Deny * *",
+            " egress egress[3]: Accept - -",
+        ]
+    );
+}
+
+#[test]
 fn the_baseline_comes_last() {
     let outcome = translated(
         "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: BaselineAdminNetworkPolicy,
