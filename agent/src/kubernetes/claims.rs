@@ -152,7 +152,8 @@ impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByItself => f.write_str("the service has it already"),
-            Self::ByService((namespace, name), Frontend { address, port, protocol, .. }) => {
+            Self::ByService(holder, Frontend { address, port, protocol, .. }) => {
+                let (namespace, name) = &**holder;
                 write!(f, "{protocol} {address} port {port} belongs to {namespace}/{name}")
             }
             Self::ClusterAddress(address) => write!(f, "{address} is a cluster address"),
