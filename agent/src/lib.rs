@@ -10,6 +10,7 @@ pub mod config;
 pub mod dataplane;
 pub mod documents;
 pub mod draft;
+mod few;
 pub mod grpc;
 pub mod handshakes;
 pub mod health_checks;

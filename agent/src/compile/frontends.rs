@@ -10,6 +10,7 @@ use abi::frontend::FrontendKey;
 use super::{audience::Role, ranges::Family, service_ids::Known, settings::Settings};
 use crate::{
     draft::Draft,
+    few::{self, Few},
     image::octets,
     model::{Frontend, FrontendKind, Service, World},
 };
@@ -30,9 +31,9 @@ pub(super) struct Place<'p> {
 /// the same address, port and protocol comes before what is at all addresses.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
-    claims: BTreeMap<FrontendKey, Vec<Claim>>,
+    claims: BTreeMap<FrontendKey, Few<Claim>>,
     /// By service.
-    claimed: BTreeMap<String, BTreeSet<FrontendKey>>,
+    claimed: BTreeMap<String, Box<[FrontendKey]>>,
 }
 
 /// Of several for one frontend, the greatest holds.
@@ -53,7 +54,7 @@ impl Frontends {
         service: Option<(&Service, &Known)>,
         draft: &mut Draft,
     ) {
-        let before = self.claimed.remove(name).unwrap_or_default();
+        let before: BTreeSet<_> = self.claimed.remove(name).into_iter().flatten().collect();
         for key in &before {
             if let Some(claims) = self.claims.get_mut(key) {
                 claims.retain(|claim| claim.service != name);
@@ -68,19 +69,19 @@ impl Frontends {
             let fixed = !frontend.address.is_unspecified();
             for key in keys(place, service, frontend) {
                 let claim = Claim { fixed, service: name.to_owned(), record };
-                self.claims.entry(key).or_default().push(claim);
+                few::insert(&mut self.claims, key, claim);
                 claimed.insert(key);
             }
         }
         for key in before.union(&claimed) {
-            let holder = self.claims.get(key).and_then(|claims| claims.iter().max());
+            let holder = self.claims.get(key).and_then(|claims| claims.last());
             draft.set_frontend(*key, holder.map(|claim| claim.record));
             if holder.is_none() {
                 self.claims.remove(key);
             }
         }
         if !claimed.is_empty() {
-            self.claimed.insert(name.to_owned(), claimed);
+            self.claimed.insert(name.to_owned(), claimed.into_iter().collect());
         }
     }
 }

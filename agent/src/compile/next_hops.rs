@@ -8,12 +8,15 @@ use std::{
 use abi::{record::Backend as Record, table::Table};
 
 use super::service_ids::{Pool, Rooms, ServiceIds};
-use crate::draft::Draft;
+use crate::{
+    draft::Draft,
+    few::{self, Few},
+};
 
 /// Which backends have an address.
 #[derive(Debug, Default)]
 pub(super) struct NextHops {
-    backends: BTreeMap<IpAddr, BTreeSet<u32>>,
+    backends: BTreeMap<IpAddr, Few<u32>>,
     /// Addresses that the kernel delivers on this node: no next hop leads there.
     here: BTreeSet<IpAddr>,
     /// Addresses whose next hop or whose backends may be others now.
@@ -43,15 +46,13 @@ impl NextHops {
     }
 
     pub(super) fn join(&mut self, address: IpAddr, backend: u32) {
-        if self.backends.entry(address).or_default().insert(backend) {
+        if few::insert(&mut self.backends, address, backend) {
             self.touched.insert(address);
         }
     }
 
     pub(super) fn leave(&mut self, address: IpAddr, backend: u32) {
-        if let Some(backends) = self.backends.get_mut(&address) {
-            backends.remove(&backend);
-        }
+        few::remove(&mut self.backends, &address, &backend);
         self.touched.insert(address);
     }
 
@@ -64,7 +65,7 @@ impl NextHops {
         draft: &mut Draft,
     ) -> Result<(), Full> {
         for address in std::mem::take(&mut self.touched) {
-            let backends = self.backends.get(&address).filter(|them| !them.is_empty());
+            let backends = self.backends.get(&address);
             let wanted = backends.is_some() && !self.here.contains(&address);
             let before = ids.next_hop(address);
             let hop = ids
@@ -81,15 +82,11 @@ impl NextHops {
                 record.next_hop = hop.unwrap_or(0);
                 draft.set_record(Table::Backends, *id, &record);
             }
-            if backends.is_none() {
-                self.backends.remove(&address);
-            }
         }
         Ok(())
     }
 
     fn needed(&self) -> usize {
-        let used = self.backends.iter().filter(|(_, backends)| !backends.is_empty());
-        used.filter(|(address, _)| !self.here.contains(address)).count()
+        self.backends.keys().filter(|address| !self.here.contains(address)).count()
     }
 }

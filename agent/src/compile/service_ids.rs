@@ -146,7 +146,10 @@ impl ServiceIds {
                 gone.backends.push(*backend);
             }
         }
-        let mut known = Known::default();
+        let mut known = Known {
+            records: Vec::with_capacity(wanted.records.len()),
+            backends: Vec::with_capacity(wanted.backends.len()),
+        };
         for (family, role) in &wanted.records {
             let id = before.record(*family, *role);
             let id = id.map_or_else(|| self.take(Pool::Services, rooms.services, now), Ok)?;

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     draft::Draft,
+    few::{self, Few},
     image::octets,
     model::{Backend, Hints, Key, Kind, Service, Topology, World},
     refusal::Refusal,
@@ -37,7 +38,7 @@ use crate::{
 pub(super) struct Services {
     written: BTreeMap<String, Written>,
     /// Services by backend set.
-    users: BTreeMap<String, BTreeSet<String>>,
+    users: BTreeMap<String, Few<String>>,
     frontends: Frontends,
     tunnels: Tunnels,
     next_hops: NextHops,
@@ -234,18 +235,13 @@ impl Services {
 
     fn forget(&mut self, name: &str) -> Option<Written> {
         let before = self.written.remove(name)?;
-        if let Some(users) = self.users.get_mut(&before.backend_set) {
-            users.remove(name);
-            if users.is_empty() {
-                self.users.remove(&before.backend_set);
-            }
-        }
+        few::remove(&mut self.users, &before.backend_set, name);
         Some(before)
     }
 
     fn remember(&mut self, service: &Service, offers: Vec<Offer>) {
         let (name, backend_set) = (service.name.clone(), service.backend_set.clone());
-        self.users.entry(backend_set.clone()).or_default().insert(name.clone());
+        few::insert(&mut self.users, backend_set.clone(), name.clone());
         self.written.insert(name, Written { backend_set, guarded: is_guarded(service), offers });
     }
 

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use super::{
@@ -16,8 +17,8 @@ use super::{
 };
 use crate::model::{self, Backend, BackendSet, Frontend, FrontendKind, Key, Prefix, Resource};
 
-/// Namespace and name.
-pub(super) type Name = (String, String);
+/// Namespace and name, which much here is kept by.
+pub(super) type Name = Arc<(String, String)>;
 
 #[derive(Debug, Default)]
 pub(super) struct Balancing {
@@ -65,7 +66,7 @@ impl Balancing {
     }
 
     pub(super) fn set_slice(&mut self, name: &Name, slice: Option<Slice>) {
-        let (namespace, own) = name;
+        let (namespace, own) = &**name;
         if let Some(owner) = self.owners.remove(name) {
             if let Some(slices) = self.slices.get_mut(&owner) {
                 slices.retain(|(name, _)| name != own);
@@ -76,7 +77,7 @@ impl Balancing {
             self.touched.insert(owner);
         }
         if let Some(slice) = slice {
-            let owner = (namespace.clone(), slice.service.clone());
+            let owner = Arc::new((namespace.clone(), slice.service.clone()));
             match self.slices.entry(owner.clone()) {
                 Entry::Vacant(place) => drop(place.insert(vec![(own.clone(), slice)])),
                 Entry::Occupied(slices) => {
@@ -116,7 +117,7 @@ impl Balancing {
                 self.rendered.insert(name.clone(), new.iter().map(Resource::key).collect());
             }
             resources.extend(new.into_iter().map(|resource| (resource.key(), Some(resource))));
-            let (namespace, own) = name;
+            let (namespace, own) = Arc::unwrap_or_clone(name);
             let object = ObjectKey { kind: ObjectKind::Service, namespace, name: own };
             let problem = |(field, reason)| Problem {
                 object: object.clone(),
@@ -130,8 +131,8 @@ impl Balancing {
     }
 
     /// The service that has an address and port.
-    pub(super) fn holder_of(&self, socket: Socket) -> Option<&Name> {
-        self.claims.first(socket).map(|(_, name)| name)
+    pub(super) fn holder_of(&self, socket: Socket) -> Option<&(String, String)> {
+        self.claims.first(socket).map(|(_, name)| &**name)
     }
 
     /// The addresses and ports that may be another service's since this was last asked.
@@ -253,7 +254,8 @@ fn backend(endpoint: &Endpoint, port: u16, publish_not_ready: bool) -> Backend {
 }
 
 /// `namespace/name:port`, by the port's name if it has one.
-fn resource_name((namespace, name): &Name, port: &ServicePort) -> String {
+fn resource_name(name: &Name, port: &ServicePort) -> String {
+    let (namespace, name) = &**name;
     let number = port.number.to_string();
     let port = if port.name.is_empty() { &number } else { &port.name };
     bounded(format!("{namespace}/{name}:{port}"))

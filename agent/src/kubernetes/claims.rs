@@ -5,7 +5,7 @@
 //! addresses come before node ports, load balancers and external addresses, then names decide.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
 };
@@ -14,7 +14,10 @@ use super::{
     balancing::{Name, wanted},
     services::Service,
 };
-use crate::model::{Frontend, FrontendKind, Prefix, Protocol};
+use crate::{
+    few::{Few, insert, remove},
+    model::{Frontend, FrontendKind, Prefix, Protocol},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Claims {
@@ -149,7 +152,8 @@ impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByItself => f.write_str("the service has it already"),
-            Self::ByService((namespace, name), Frontend { address, port, protocol, .. }) => {
+            Self::ByService(holder, Frontend { address, port, protocol, .. }) => {
+                let (namespace, name) = &**holder;
                 write!(f, "{protocol} {address} port {port} belongs to {namespace}/{name}")
             }
             Self::ClusterAddress(address) => write!(f, "{address} is a cluster address"),
@@ -166,29 +170,4 @@ pub(super) fn sockets(service: &Service) -> impl Iterator<Item = (FrontendKind, 
     let ports = service.ports.iter().filter(|_| service.ours);
     let wanted = ports.flat_map(|port| wanted(service, port));
     wanted.map(|(_, it)| (it.kind, (it.address, it.port, it.protocol)))
-}
-
-/// In order, each once. Nearly all have one, for which a set takes eleven times the room.
-pub(super) type Few<V> = Vec<V>;
-
-/// Adds a value of a key.
-pub(super) fn insert<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: K, value: V) {
-    match map.entry(key) {
-        Entry::Vacant(place) => drop(place.insert(vec![value])),
-        Entry::Occupied(mut values) => {
-            if let Err(place) = values.get().binary_search(&value) {
-                values.get_mut().insert(place, value);
-            }
-        }
-    }
-}
-
-/// Takes a value away, and its key with the last one.
-pub(super) fn remove<K: Ord, V: Ord>(map: &mut BTreeMap<K, Few<V>>, key: &K, value: &V) {
-    if let Some(values) = map.get_mut(key) {
-        values.retain(|it| it != value);
-        if values.is_empty() {
-            map.remove(key);
-        }
-    }
 }

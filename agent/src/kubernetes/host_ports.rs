@@ -13,17 +13,12 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, ObjectKey, Problem,
-    balancing::Balancing,
-    claims::{Few, Socket, insert, remove},
-    cluster::Cluster,
-    key::host_port_name,
-    named_ports::PortNumber,
-    pods::Pod,
-    problem::note,
+    Effect, ObjectKey, Problem, balancing::Balancing, claims::Socket, cluster::Cluster,
+    key::host_port_name, named_ports::PortNumber, pods::Pod, problem::note,
 };
-use crate::model::{
-    Backend, BackendSet, Frontend, FrontendKind, Key, Resource, Service, TrafficPolicy,
+use crate::{
+    few::{Few, insert, remove},
+    model::{Backend, BackendSet, Frontend, FrontendKind, Key, Resource, Service, TrafficPolicy},
 };
 
 /// A port of its node that a pod's container asks for.

@@ -106,8 +106,9 @@ fn cluster_addresses(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<IpA
 }
 
 fn listed(field: &str, texts: Option<&[String]>, findings: &mut Findings) -> Vec<(String, IpAddr)> {
-    let mut addresses: Vec<(String, IpAddr)> = Vec::new();
-    for (index, text) in texts.unwrap_or_default().iter().enumerate() {
+    let texts = texts.unwrap_or_default();
+    let mut addresses: Vec<(String, IpAddr)> = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
         let field = format!("{field}[{index}]");
         match address::address(text) {
             Ok(address) if addresses.iter().any(|(_, it)| *it == address) => {}
@@ -162,8 +163,9 @@ fn health_check_port(spec: &v1::ServiceSpec, findings: &mut Findings) -> Option<
 }
 
 fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePort> {
-    let mut ports: Vec<ServicePort> = Vec::new();
-    for (index, port) in spec.ports.iter().flatten().enumerate() {
+    let given = spec.ports.as_deref().unwrap_or_default();
+    let mut ports: Vec<ServicePort> = Vec::with_capacity(given.len());
+    for (index, port) in given.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
         let protocol = match protocol(port.protocol.as_deref()) {
             Ok(protocol) => protocol,

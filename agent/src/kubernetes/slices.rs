@@ -64,7 +64,7 @@ impl SliceObject {
 
 /// A port without a number means all of them, which no service port leads to.
 fn ports(given: Vec<v1::EndpointPort>, findings: &mut Findings) -> Vec<SlicePort> {
-    let mut ports = Vec::new();
+    let mut ports = Vec::with_capacity(given.len());
     for (index, port) in given.into_iter().enumerate() {
         let Some(number) = port.port else { continue };
         let protocol = match protocol(port.protocol.as_deref()) {
@@ -89,7 +89,7 @@ fn ports(given: Vec<v1::EndpointPort>, findings: &mut Findings) -> Vec<SlicePort
 
 /// Of several addresses of an endpoint the first counts, as for kube-proxy.
 fn endpoints(given: Vec<v1::Endpoint>, findings: &mut Findings) -> Vec<Endpoint> {
-    let mut endpoints = Vec::new();
+    let mut endpoints = Vec::with_capacity(given.len());
     for (index, endpoint) in given.into_iter().enumerate() {
         let Some(text) = endpoint.addresses.first() else { continue };
         let address = match address::address(text) {

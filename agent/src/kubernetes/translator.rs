@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Effect, Object, ObjectKey, ObjectKind, PolicyObject, Problem, ServiceObject,
-    balancing::Balancing,
+    balancing::{Balancing, Name},
     cluster::Cluster,
     draft::Draft,
     host_ports::HostPorts,
@@ -344,8 +344,8 @@ impl Translator {
     }
 }
 
-fn name_of(key: &ObjectKey) -> (String, String) {
-    (key.namespace.clone(), key.name.clone())
+fn name_of(key: &ObjectKey) -> Name {
+    Name::new((key.namespace.clone(), key.name.clone()))
 }
 
 /// What the changes of one call touch.

@@ -24,17 +24,19 @@ pub struct Accounts(Mutex<Open>);
 #[derive(Default)]
 struct Open {
     /// By part and address family: what entries had counted at the last pass. `None` before the first.
-    seen: HashMap<u32, [Option<HashMap<usize, Seen>>; 2]>,
+    seen: HashMap<u32, [Option<Vec<Seen>>; 2]>,
     carried: HashMap<Conversation, Counts>,
 }
 
-/// An entry at the last pass.
+/// An entry at the last pass. They are in the order of their indices, which entries are read in:
+/// in a hash table each would take twice the room.
 struct Seen {
+    index: u32,
+    /// Its handshake was counted.
+    timed: bool,
     tag: u64,
     packets: u64,
     bytes: u64,
-    /// Its handshake was counted.
-    timed: bool,
 }
 
 impl Accounts {
@@ -64,16 +66,19 @@ fn read<'t>(
 
 /// Adds what entries, given by index and tag, counted since the pass before.
 fn pass(
-    before: Option<HashMap<usize, Seen>>,
+    before: Option<Vec<Seen>>,
     entries: impl Iterator<Item = (usize, u64, Flow)>,
     carried: &mut HashMap<Conversation, Counts>,
-) -> HashMap<usize, Seen> {
-    let mut seen = HashMap::new();
+) -> Vec<Seen> {
+    let mut seen = Vec::new();
     for (index, tag, flow) in entries {
+        let index = index as u32;
         let Flow { packets, bytes, handshake, .. } = flow;
         if let Some(before) = &before {
             // Counts that went back are those of another entry.
-            let base = before.get(&index).filter(|it| it.tag == tag && it.packets <= packets);
+            let place = before.binary_search_by_key(&index, |it| it.index);
+            let base = place.ok().map(|place| &before[place]);
+            let base = base.filter(|it| it.tag == tag && it.packets <= packets);
             let (old_packets, old_bytes) = base.map_or((0, 0), |it| (it.packets, it.bytes));
             let time = handshake.filter(|_| base.is_none_or(|it| !it.timed));
             if packets > old_packets || time.is_some() {
@@ -86,8 +91,9 @@ fn pass(
                 }
             }
         }
-        seen.insert(index, Seen { tag, packets, bytes, timed: handshake.is_some() });
+        seen.push(Seen { index, timed: handshake.is_some(), tag, packets, bytes });
     }
+    seen.shrink_to_fit();
     seen
 }
 

@@ -25,6 +25,9 @@ pub trait Backing {
     /// All entries of a hash, of both sides.
     fn entries(&self, keyed: Keyed) -> io::Result<Entries>;
 
+    /// The value of a key, if there is one.
+    fn entry(&self, keyed: Keyed, key: &[u8]) -> io::Result<Option<Box<[u8]>>>;
+
     fn remove(&mut self, keyed: Keyed, keys: &[&[u8]]) -> io::Result<()>;
 
     /// Adds entries, or replaces the values of those that are there.

@@ -27,8 +27,8 @@ pub struct Tables<B> {
     backing: B,
     /// Of each side and table, the words from here on are zero.
     used: [[usize; Table::ALL.len()]; 2],
-    /// What each side's hashes hold; `None` when an update of them failed.
-    entries: [[Option<Entries>; Keyed::ALL.len()]; 2],
+    /// How many entries each side's hashes hold; `None` where that is to be counted.
+    entries: [[Option<usize>; Keyed::ALL.len()]; 2],
     /// Whether both sides are known to hold the last image.
     settled: bool,
     /// Whether a packet may still be reading the side that the generation does not name.
@@ -123,11 +123,16 @@ impl<B: Backing> Tables<B> {
         Some((image, Stamp { lineage, revision: control.revision }))
     }
 
-    /// Entries of one side's hash.
-    pub fn side_entries(&self, keyed: Keyed, side: u32) -> io::Result<Entries> {
-        if let Some(entries) = &self.entries[side as usize][keyed as usize] {
-            return Ok(entries.clone());
+    /// How many entries one side's hash has.
+    pub fn side_len(&self, keyed: Keyed, side: u32) -> io::Result<usize> {
+        match self.entries[side as usize][keyed as usize] {
+            Some(entries) => Ok(entries),
+            None => Ok(self.side_entries(keyed, side)?.len()),
         }
+    }
+
+    /// Entries of one side's hash. Nothing remembers them: they are many.
+    pub fn side_entries(&self, keyed: Keyed, side: u32) -> io::Result<Entries> {
         let mut entries = self.backing.entries(keyed)?;
         entries.retain(|key, _| keyed.side(key) == side);
         Ok(entries)
@@ -228,10 +233,9 @@ impl<B: Backing> Tables<B> {
         mut wanted: Encoded,
         whole: bool,
     ) -> io::Result<()> {
-        let mut held = match self.entries[side as usize][keyed as usize].take() {
-            Some(entries) => entries,
-            None => self.side_entries(keyed, side)?,
-        };
+        let before = self.entries[side as usize][keyed as usize].take();
+        let held =
+            if whole { self.side_entries(keyed, side)? } else { self.held_of(keyed, &wanted)? };
         if whole {
             let keys: BTreeSet<&[u8]> = wanted.iter().map(|(key, _)| &**key).collect();
             let gone = held.keys().filter(|key| !keys.contains(&***key));
@@ -249,14 +253,21 @@ impl<B: Backing> Tables<B> {
         if !inserted.is_empty() {
             self.backing.insert(keyed, &inserted)?;
         }
-        for (key, value) in wanted {
-            match value {
-                Some(value) => drop(held.insert(key, value)),
-                None => drop(held.remove(&key)),
+        let new = inserted.iter().filter(|(key, _)| !held.contains_key(*key)).count();
+        let before = if whole { Some(held.len()) } else { before };
+        self.entries[side as usize][keyed as usize] = before.map(|it| it + new - removed.len());
+        Ok(())
+    }
+
+    /// The entries that there are of these keys.
+    fn held_of(&self, keyed: Keyed, wanted: &Encoded) -> io::Result<Entries> {
+        let mut held = Entries::new();
+        for (key, _) in wanted {
+            if let Some(value) = self.backing.entry(keyed, key)? {
+                held.insert(key.clone(), value);
             }
         }
-        self.entries[side as usize][keyed as usize] = Some(held);
-        Ok(())
+        Ok(held)
     }
 
     /// The flag is not sided: it is set before the first prefix appears and cleared after the

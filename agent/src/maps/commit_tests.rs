@@ -56,6 +56,10 @@ impl Backing for Mortal<'_> {
         self.memory.entries(keyed)
     }
 
+    fn entry(&self, keyed: Keyed, key: &[u8]) -> io::Result<Option<Box<[u8]>>> {
+        self.memory.entry(keyed, key)
+    }
+
     fn remove(&mut self, keyed: Keyed, keys: &[&[u8]]) -> io::Result<()> {
         keys.iter().try_for_each(|key| self.step(|memory| memory.remove(keyed, &[key])))
     }

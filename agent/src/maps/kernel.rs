@@ -160,15 +160,18 @@ impl Backing for KernelMaps {
     }
 
     fn entries(&self, keyed: Keyed) -> io::Result<Entries> {
-        let map = self.handle(keyed);
         let mut entries = Entries::new();
-        for key in map.keys() {
-            let value = map.lookup(&key, MapFlags::ANY).map_err(|error| system(&error))?;
-            if let Some(value) = value {
-                entries.insert(key.into(), value.into());
+        for key in self.handle(keyed).keys() {
+            if let Some(value) = self.entry(keyed, &key)? {
+                entries.insert(key.into(), value);
             }
         }
         Ok(entries)
+    }
+
+    fn entry(&self, keyed: Keyed, key: &[u8]) -> io::Result<Option<Box<[u8]>>> {
+        let value = self.handle(keyed).lookup(key, MapFlags::ANY);
+        Ok(value.map_err(|error| system(&error))?.map(Into::into))
     }
 
     fn remove(&mut self, keyed: Keyed, keys: &[&[u8]]) -> io::Result<()> {

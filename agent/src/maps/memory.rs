@@ -109,6 +109,10 @@ impl Backing for Memory {
         Ok(self.entries[keyed as usize].clone())
     }
 
+    fn entry(&self, keyed: Keyed, key: &[u8]) -> io::Result<Option<Box<[u8]>>> {
+        Ok(self.entries[keyed as usize].get(key).cloned())
+    }
+
     fn remove(&mut self, keyed: Keyed, keys: &[&[u8]]) -> io::Result<()> {
         for key in keys {
             self.entries[keyed as usize].remove(*key).ok_or(io::ErrorKind::NotFound)?;

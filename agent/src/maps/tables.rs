@@ -125,7 +125,7 @@ impl Dataplane for KernelTables {
         });
         let entries = Keyed::ALL.into_iter().map(|keyed| Fill {
             table: keyed.map_name(),
-            used: self.tables.side_entries(keyed, side).map_or(0, |entries| entries.len() as u64),
+            used: self.tables.side_len(keyed, side).map_or(0, |entries| entries as u64),
             capacity: backing.entries_capacity(keyed) as u64 / 2,
         });
         words.chain(entries).chain(self.flows.fill()).collect()
